@@ -1,0 +1,33 @@
+//! From the schemas to the code: [`catalogue`] reads them, [`profile`] refuses what the rest could not express,
+//! [`bundle`] puts them into one document, [`model`] says what each definition is, and one emitter for each
+//! artifact writes it. Runs in `build.rs`, and in its own tests; never linked into the server.
+
+pub mod bundle;
+pub mod catalogue;
+pub mod fault;
+pub mod model;
+pub mod profile;
+pub mod rust;
+
+use std::{fs, path::Path};
+
+use fault::{Fault, Faults};
+
+/// Generates everything from the schemas in `schema` into the folder `out`.
+pub fn generate(schema: &Path, out: &Path) -> Result<(), Faults> {
+    let files = catalogue::read_files(schema)?;
+    profile::check(&files)?;
+    let bundle = bundle::bundle(&files)?;
+    let catalogue = catalogue::Catalogue::new(&files)?;
+    let model = model::Model::new(&bundle)?;
+    for (name, text) in [
+        ("protocol.rs", rust::protocol(&model, &catalogue)),
+        ("validators.rs", rust::validators(&bundle, &catalogue)),
+        ("routes.rs", rust::routes(&model, &catalogue)),
+        ("schemas.rs", rust::schemas(&files, &bundle)),
+        ("schema-bundle.json", bundle.document()),
+    ] {
+        fs::write(out.join(name), text).map_err(|error| Fault::new(name, "", format!("cannot be written: {error}"), ""))?;
+    }
+    Ok(())
+}

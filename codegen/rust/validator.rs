@@ -1,0 +1,98 @@
+//! One compiled `jsonschema` validator for each client frame and each JSON body.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use serde_json::{Value, json};
+
+use super::ident;
+use crate::codegen::{
+    bundle::Bundle,
+    catalogue::{Catalogue, Content, Message},
+    model::pascal,
+};
+
+pub(super) fn validators(bundle: &Bundle, catalogue: &Catalogue) -> TokenStream {
+    let mut compiled = Vec::new();
+    let mut arms = Vec::new();
+    for message in &catalogue.client {
+        let name = format_ident!("{}Frame", message.title);
+        compiled.push(validator(&name, &bundle.closed(&client_frame(&catalogue.client_envelope, message))));
+        let arm = ident(&pascal(&message.wire));
+        arms.push(quote!(ClientMessageType::#arm => &#name::COMPILED));
+    }
+    let types: Vec<&str> = catalogue.client.iter().map(|message| message.wire.as_str()).collect();
+    let mut envelope = catalogue.client_envelope.clone();
+    envelope["properties"]["type"]["enum"] = json!(types);
+    envelope["properties"]["payload"] = json!({});
+    envelope["required"] = json!(["id", "type"]);
+    compiled.push(validator(&ident("AnyClientFrame"), &bundle.closed(&envelope)));
+    let mut bodies = Vec::new();
+    for body in bodies_of(catalogue) {
+        let (name, body) = (format_ident!("{body}Schema"), ident(body));
+        let root = json!({"$ref": format!("#/$defs/{body}")});
+        compiled.push(validator(&name, &bundle.closed(&root)));
+        bodies.push(quote! {
+            impl Body for #body {
+                const COMPILED: Compiled = #name::COMPILED;
+            }
+        });
+    }
+    quote! {
+        use crate::protocol::{*, violation::Compiled};
+
+        /// The schema of a client's frame, envelope and payload, by its type.
+        pub(super) const fn client(kind: ClientMessageType) -> &'static Compiled {
+            match kind { #(#arms,)* }
+        }
+
+        /// The envelope alone, for frames without a known type.
+        pub(super) const CLIENT_ENVELOPE: Compiled = AnyClientFrame::COMPILED;
+
+        #(#compiled)*
+        #(#bodies)*
+    }
+}
+
+/// The definitions that are read whole from outside: JSON bodies, and files that a person writes.
+pub fn bodies_of(catalogue: &Catalogue) -> BTreeSet<&str> {
+    let request = catalogue.routes.iter().flat_map(|route| &route.request);
+    let bodies = request.filter_map(|(_, content)| if let Content::Json(name) = content { Some(name.as_str()) } else { None });
+    bodies.chain(catalogue.documents.iter().map(String::as_str)).collect()
+}
+
+/// Envelope and payload of one client message in one schema.
+pub fn client_frame(envelope: &Value, message: &Message) -> Value {
+    let mut frame = envelope.clone();
+    frame["properties"]["type"] = json!({"const": message.wire});
+    frame["properties"]["payload"] = json!({"$ref": format!("#/$defs/{}", message.title)});
+    if let Some(properties) = frame["properties"].as_object_mut()
+        && !message.idempotent
+    {
+        properties.remove("idempotencyKey");
+    }
+    if let Some(required) = frame["required"].as_array_mut() {
+        required.retain(|name| !(message.payload_optional && name == "payload"));
+    }
+    frame
+}
+
+fn validator(name: &proc_macro2::Ident, schema: &Value) -> TokenStream {
+    let schema = serde_json::to_string(schema).unwrap_or_default();
+    quote! {
+        #[jsonschema::validator(
+            schema = #schema,
+            draft = Draft202012,
+            validate_formats = true,
+            ignore_unknown_formats = false,
+            methods = { validate = false }
+        )]
+        struct #name;
+
+        impl #name {
+            const COMPILED: Compiled =
+                Compiled { is_valid: Self::is_valid, errors: Self::iter_errors, schema: #schema };
+        }
+    }
+}

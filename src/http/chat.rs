@@ -1,0 +1,213 @@
+//! A question over HTTP, and its replies as a stream of server-sent events that ends when it is settled.
+
+use std::sync::Arc;
+
+use axum::{http::HeaderValue, response::Response};
+use bytes::Bytes;
+use futures_util::Stream;
+use uuid::Uuid;
+
+use super::{Context, Http, sse};
+use crate::{
+    error::Failure,
+    protocol::{
+        self, CaughtUp, ChatBody, ChatUntil, ClientId, Connected, ErrorCode, EventId, IdempotencyKey, MessageAccepted,
+        MessageId, OnDisconnect, ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected,
+        StatusMessageAccepted, TemplateName, WorldName, codec,
+    },
+    session::{Identity, accepted},
+    world::{Command, Delivery, Entered, Filter, Subscription, Wanted, WorldCell, not_found, now_ms, timestamp},
+};
+
+/// How long a chat's stream stays, and what leaving it does.
+pub struct ChatOptions {
+    pub until: ChatUntil,
+    pub on_disconnect: OnDisconnect,
+    pub key: Option<IdempotencyKey>,
+}
+
+impl Http {
+    pub async fn start_chat(
+        &self,
+        context: &Context,
+        world: &WorldName,
+        options: ChatOptions,
+        body: ChatBody,
+    ) -> Result<Response, Failure> {
+        let caller = self.caller(context).await?;
+        if caller.is_none() && options.key.is_some() {
+            let text = "an idempotency key needs a session token: it counts within a user";
+            return Err(Failure::new(ErrorCode::Unauthenticated, text));
+        }
+        let (caller, new_token, entered) = self.chat_world(caller, world).await?;
+        let ChatBody { message, sender, display_name, target_agent } = body;
+        let command = Command::Chat { content: message, sender, display_name, target_agent };
+        let outcome = self.app.execute(&caller, &entered.cell, command, options.key.clone()).await?;
+        let accepted = accepted(outcome)?;
+        let cell = entered.cell.clone();
+        let before = u64::try_from(accepted.seq.get()).unwrap_or(1) - 1;
+        let subscription = Subscription::new(cell, Filter::chat(), None)?.start_after(before);
+        let head = [connected(&caller, new_token.clone()), acknowledged(&accepted)];
+        let events = self.chat_events(entered, subscription, head, accepted.message_id, options);
+        let mut response = sse::response(events, self.shutdown.clone());
+        if let Some(token) = new_token.and_then(|token| HeaderValue::from_str(token.as_str()).ok()) {
+            response.headers_mut().insert("agent-world-token", token);
+        }
+        Ok(response)
+    }
+
+    /// The world to chat in: the caller's, or a new one from the template of that name; a caller without a token
+    /// becomes a new user.
+    async fn chat_world(
+        &self,
+        caller: Option<Identity>,
+        name: &WorldName,
+    ) -> Result<(Identity, Option<SessionToken>, Entered), Failure> {
+        if let Some(caller) = caller {
+            return match self.app.worlds.find(caller.user.as_str(), name).await? {
+                Some(entered) => Ok((caller, None, entered)),
+                None => {
+                    let entered = self.clone_template(&caller, name).await?;
+                    Ok((caller, None, entered))
+                }
+            };
+        }
+        // Nothing is made for a stranger before it is clear that there is something to chat in.
+        self.app.worlds.templates.get(name.as_str()).ok_or_else(not_found)?;
+        let (caller, token) = self.app.identities.anonymous()?;
+        let entered = self.clone_template(&caller, name).await?;
+        Ok((caller, Some(token), entered))
+    }
+
+    async fn clone_template(&self, caller: &Identity, name: &WorldName) -> Result<Entered, Failure> {
+        let template: TemplateName = match self.app.worlds.templates.get(name.as_str()) {
+            Some(template) => template.name.clone(),
+            None => return Err(not_found()),
+        };
+        self.app.identities.save(caller).await?;
+        let wanted = Wanted { name, template: &template, persistent: false, title: None };
+        let (entered, _) = self.app.worlds.open_or_create(caller.user.as_str(), wanted).await?;
+        Ok(entered)
+    }
+
+    fn chat_events(
+        &self,
+        entered: Entered,
+        mut subscription: Subscription,
+        head: [Bytes; 2],
+        root: MessageId,
+        options: ChatOptions,
+    ) -> impl Stream<Item = Bytes> + Send + 'static {
+        let streams = self.counted_stream();
+        let leaving = Leaving {
+            cell: entered.cell.clone(),
+            root: (options.on_disconnect == OnDisconnect::Cancel).then(|| root.clone()),
+        };
+        let to_the_end = options.until == ChatUntil::Settled;
+        async_stream::stream! {
+            let _here = (entered.presence, streams);
+            let mut leaving = leaving;
+            for frame in head {
+                yield sse::event(None, &frame);
+            }
+            loop {
+                let (events, settled) = next(&mut subscription, &root).await;
+                for event in events {
+                    yield event;
+                }
+                match settled {
+                    Next::Settled => {
+                        leaving.stay();
+                        if to_the_end {
+                            return;
+                        }
+                    }
+                    Next::Over => return,
+                    Next::More => {}
+                }
+            }
+        }
+    }
+}
+
+/// What follows a batch of events.
+pub enum Next {
+    More,
+    /// The question is finished; the batch ends with that event.
+    Settled,
+    Over,
+}
+
+/// The next events of a subscription, as they stand in a stream; up to the one that settles `root`.
+pub async fn next(subscription: &mut Subscription, root: &MessageId) -> (Vec<Bytes>, Next) {
+    let batch = match subscription.next().await {
+        Ok(batch) => batch,
+        Err(failure) => return (vec![sse::event(None, &push(ServerMessage::Error(failure.into())))], Next::Over),
+    };
+    let cell = subscription.cell().clone();
+    let mut events = Vec::with_capacity(batch.len());
+    for delivery in batch {
+        match delivery {
+            Delivery::Frame { seq, bytes, settles } => {
+                events.push(sse::event(seq.map(|seq| cell.cursor(seq)).as_ref(), &bytes));
+                if settles.as_ref() == Some(root) {
+                    return (events, Next::Settled);
+                }
+            }
+            Delivery::CaughtUp(cursor) => events.push(sse::event(None, &caught_up(cursor))),
+            Delivery::Gone => return (events, Next::Over),
+        }
+    }
+    (events, Next::More)
+}
+
+/// Cancels the question when its stream is dropped before it was settled.
+struct Leaving {
+    cell: Arc<WorldCell>,
+    root: Option<MessageId>,
+}
+
+impl Leaving {
+    /// It was settled: leaving cancels nothing any more.
+    fn stay(&mut self) {
+        self.root = None;
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(root) = self.root.take() {
+            let cell = self.cell.clone();
+            tokio::spawn(async move {
+                if let Err(failure) = cell.execute(Command::Cancel { message_id: Some(root) }, None).await {
+                    failure.log();
+                }
+            });
+        }
+    }
+}
+
+fn push(message: ServerMessage) -> Bytes {
+    codec::encode(&ServerFrame { id: EventId::from(Uuid::now_v7()), timestamp: timestamp(now_ms()), reply_to: None, seq: None, message })
+}
+
+fn connected(caller: &Identity, session_token: Option<SessionToken>) -> Bytes {
+    let data = Connected {
+        client_id: ClientId::from(Uuid::now_v7()),
+        user_id: caller.user.clone(),
+        server_time: timestamp(now_ms()),
+        protocol_version: protocol::VERSION.to_owned(),
+        session_token,
+    };
+    push(ServerMessage::Status(Status::Connected(StatusConnected { message: "Connected.".to_owned(), data })))
+}
+
+fn acknowledged(data: &MessageAccepted) -> Bytes {
+    let message = "The message is stored.".to_owned();
+    push(ServerMessage::Status(Status::MessageAccepted(StatusMessageAccepted { message, data: data.clone() })))
+}
+
+fn caught_up(cursor: protocol::Cursor) -> Bytes {
+    let message = "The replay has reached the live end.".to_owned();
+    push(ServerMessage::Status(Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } })))
+}

@@ -1,0 +1,62 @@
+//! Server-sent events: the same frames as over WebSocket, one `data:` line each; `id:` is the cursor of a durable
+//! event, so that `Last-Event-ID` resumes.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::Stream;
+
+use crate::{protocol::Cursor, shutdown::{Phase, Shutdown}};
+
+/// How often a silent stream says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// One event of a stream.
+pub fn event(cursor: Option<&Cursor>, data: &[u8]) -> Bytes {
+    let mut event = BytesMut::with_capacity(data.len() + 64);
+    if let Some(cursor) = cursor {
+        event.put_slice(b"id: ");
+        event.put_slice(cursor.as_str().as_bytes());
+        event.put_u8(b'\n');
+    }
+    // JSON has no raw line break, so one line holds it all.
+    event.put_slice(b"data: ");
+    event.put_slice(data);
+    event.put_slice(b"\n\n");
+    event.freeze()
+}
+
+/// The response that carries `events`; comments keep it alive, and it ends when the server does.
+pub fn response(events: impl Stream<Item = Bytes> + Send + 'static, shutdown: Shutdown) -> Response {
+    let mut response = Response::new(Body::from_stream(alive(events, shutdown)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // Proxies must neither store nor gather it.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn alive(
+    events: impl Stream<Item = Bytes> + Send,
+    mut shutdown: Shutdown,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    async_stream::stream! {
+        let mut events = std::pin::pin!(events);
+        loop {
+            tokio::select! {
+                event = futures_util::StreamExt::next(&mut events) => match event {
+                    Some(event) => yield Ok(event),
+                    None => return,
+                },
+                () = tokio::time::sleep(HEARTBEAT) => yield Ok(Bytes::from_static(b": alive\n\n")),
+                () = shutdown.reached(Phase::Closing) => return,
+            }
+        }
+    }
+}

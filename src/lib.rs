@@ -1,0 +1,31 @@
+//! Agent World: a protocol-first real-time server for worlds of LLM agents.
+//!
+//! A tour, from the wire inwards; each layer knows only those below it:
+//!
+//! - [`ws`] and [`http`]: the transports. They know sessions, and not each other.
+//! - [`session`]: what a user does, one method for each client message.
+//! - [`world`]: the domain. A world is a state machine folded from its log.
+//! - [`log`]: durable logs, and who owns which world. [`provider`]: where replies come from.
+//! - [`protocol`]: every message as a type, generated from `schema/`, and the codec.
+//!
+//! [`Server`] puts it together; `main.rs` is the command line. docs/ARCHITECTURE.md follows a frame through all of it.
+
+pub mod config;
+pub mod error;
+pub mod http;
+mod listen;
+pub mod log;
+pub mod peer;
+pub mod protocol;
+pub mod provider;
+mod secret;
+mod server;
+pub mod session;
+pub mod shutdown;
+pub mod telemetry;
+mod upkeep;
+pub mod world;
+pub mod ws;
+
+pub use config::Config;
+pub use server::{RunError, Server, StartError};

@@ -1,0 +1,130 @@
+//! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one.
+
+mod chat;
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use agent_world::{Config, Server, telemetry};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+const AFTER_HELP: &str = "\
+Every setting of the server has the same name in the environment (AGENT_WORLD_DATA_DIR for --data-dir) and in a TOML \
+file (data-dir = \"…\"). The command line is stronger than the environment, and that is stronger than the file. Lists \
+are written with commas, or by giving the setting more than once.
+
+Models: keys are read from OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and XAI_API_KEY; a local Ollama is found \
+by itself. Without either, a scripted demo answers.";
+
+fn command() -> Command {
+    let serve =
+        Command::new("serve").about("Run the server; also what happens without a command").args(Config::arguments());
+    let chat = Command::new("chat").about("Talk to the agents of a running server from the terminal");
+    Command::new("agent-world")
+        .about("A real-time server for worlds of LLM agents that talk to people and to each other.")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(Config::arguments())
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
+        .after_help(AFTER_HELP)
+        .subcommand(serve.after_help(AFTER_HELP))
+        .subcommand(chat::Options::augment_args(chat))
+}
+
+fn main() -> ExitCode {
+    let arguments = command().get_matches();
+    let outcome = match arguments.subcommand() {
+        Some(("chat", chat)) => run_chat(chat),
+        Some((_, serve)) => run_server(serve),
+        None => run_server(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("agent-world: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn run_chat(arguments: &ArgMatches) -> Outcome {
+    let options = chat::Options::from_arg_matches(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(chat::run(options));
+    // A thread may still wait for a line of standard input.
+    runtime.shutdown_background();
+    Ok(outcome?)
+}
+
+fn run_server(arguments: &ArgMatches) -> Outcome {
+    let config = Config::load(arguments, |name| std::env::var_os(name))?;
+    telemetry::init(&config.log, config.log_format);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Outcome {
+    let mut signals = Signals::listen()?;
+    let server = Server::bind(config).await?;
+    let address = server.local_addr();
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    if io::stderr().is_terminal() {
+        let url = if address.port() == 3001 { String::new() } else { format!(" --url ws://{address}/ws") };
+        eprintln!(
+            "\nAgent World is at http://{address} (WebSocket: ws://{address}/ws). Talk to it from another terminal:\n\n    \
+             cargo run -- chat{url}\n\nCtrl-C stops it.\n"
+        );
+    }
+    let (told, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        signals.next().await;
+        let _ = told.send(());
+        // Whoever asks twice does not want to wait.
+        signals.next().await;
+        tracing::warn!("told to stop twice, stopping at once");
+        std::process::exit(1);
+    });
+    let stop = async {
+        // The sender is never dropped before it has sent.
+        let _ = stop.await;
+    };
+    Ok(server.run(stop).await?)
+}
+
+/// What asks the server to stop: Ctrl-C, and on Unix SIGTERM.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Begins to listen, so that nothing that comes after is missed.
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

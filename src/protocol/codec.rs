@@ -1,0 +1,168 @@
+//! The two choke points where text becomes messages and messages become text. Nothing else touches JSON that
+//! comes from outside or goes there.
+//!
+//! The typed parse is the validation (docs/DESIGN.md, decision 1). The compiled schemas run only on what was
+//! refused, to name every violation; with [`Validate::Both`] also on what was accepted, as a watch on the typed
+//! parse itself.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    ClientFrame, ClientMessageType, FrameId, ServerFrame, strict, validator,
+    violation::{Compiled, MAX_VIOLATIONS, Rejection},
+};
+
+/// What must hold before a frame or body is acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validate {
+    /// The typed parse accepts it. The default of release builds.
+    Typed,
+    /// The compiled schema accepts it too. The default of debug builds.
+    Both,
+}
+
+static BOTH: AtomicU8 = AtomicU8::new(cfg!(debug_assertions) as u8);
+static DISAGREEMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// Sets the mode for the whole process.
+pub fn set_validate(validate: Validate) {
+    BOTH.store(u8::from(validate == Validate::Both), Ordering::Relaxed);
+}
+
+/// How often typed parse and compiled schema came to different verdicts. Anything but 0 is a bug in here.
+pub fn disagreements() -> u64 {
+    DISAGREEMENTS.load(Ordering::Relaxed)
+}
+
+/// Reads one frame of a client. `text` is at most as long as the transport's frame limit.
+pub fn decode_client(text: &str) -> Result<ClientFrame, Rejection> {
+    if strict::too_deep(text) {
+        return Err(depth());
+    }
+    match serde_json::from_str::<ClientFrame>(text) {
+        Ok(frame) => {
+            confirm(text, validator::client(frame.message.kind()))
+                .map_err(|rejection| rejection.of(frame.id.clone()))?;
+            Ok(frame)
+        }
+        Err(_) => Err(explain_client(text)),
+    }
+}
+
+/// Reads one frame of the server: for tests and for clients in Rust.
+pub fn decode_server(text: &str) -> Result<ServerFrame, Rejection> {
+    if strict::too_deep(text) {
+        return Err(depth());
+    }
+    serde_json::from_str(text).map_err(|error| Rejection::new("", "syntax", None, &error.to_string()))
+}
+
+/// Makes the text of a frame, once for everyone who gets it.
+pub fn encode(frame: &ServerFrame) -> bytes::Bytes {
+    json(frame).into()
+}
+
+/// Makes the JSON text of a generated type.
+pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    // Generated types have string keys and finite numbers, so there is nothing that JSON cannot say.
+    serde_json::to_vec(value).unwrap_or_else(|error| unreachable!("a generated type is not JSON: {error}"))
+}
+
+/// A type that is read whole from outside: the body of a request, or a file that a person writes. The build
+/// implements it for exactly those.
+pub trait Body: DeserializeOwned {
+    #[doc(hidden)]
+    const COMPILED: Compiled;
+}
+
+/// Reads the JSON body of a request, or a file. Pointers lead into the document.
+pub fn decode_body<T: Body>(body: &[u8]) -> Result<T, Rejection> {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Err(Rejection::new("", "syntax", None, "is not UTF-8"));
+    };
+    if strict::too_deep(text) {
+        return Err(depth());
+    }
+    match serde_json::from_str(text) {
+        Ok(value) => {
+            confirm(text, &T::COMPILED)?;
+            Ok(value)
+        }
+        Err(_) => Err(explain(text, &T::COMPILED)),
+    }
+}
+
+/// With [`Validate::Both`], asks the compiled schema about a text that the typed parse accepted.
+fn confirm(text: &str, compiled: &Compiled) -> Result<(), Rejection> {
+    if BOTH.load(Ordering::Relaxed) == 0 {
+        return Ok(());
+    }
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    if (compiled.is_valid)(&value) {
+        return Ok(());
+    }
+    disagree("the typed parse accepted what the schema refuses");
+    let mut rejection = Rejection::default();
+    rejection.explain(compiled, &value);
+    Err(rejection)
+}
+
+fn explain(text: &str, compiled: &Compiled) -> Rejection {
+    let (value, duplicates) = match strict::read(text, MAX_VIOLATIONS + 1) {
+        Ok(read) => read,
+        Err(error) => return syntax(&error),
+    };
+    let mut rejection = Rejection::default();
+    rejection.add_duplicates(duplicates);
+    rejection.explain(compiled, &value);
+    settle(rejection)
+}
+
+fn explain_client(text: &str) -> Rejection {
+    let (value, duplicates) = match strict::read(text, MAX_VIOLATIONS + 1) {
+        Ok(read) => read,
+        Err(error) => return syntax(&error),
+    };
+    let mut rejection = Rejection::default();
+    rejection.id = value.get("id").and_then(|id| FrameId::deserialize(id).ok());
+    rejection.add_duplicates(duplicates);
+    let kind = value.get("type").and_then(|kind| ClientMessageType::deserialize(kind).ok());
+    match kind {
+        Some(kind) => rejection.explain(validator::client(kind), &value),
+        None => {
+            if value.get("type").is_some_and(Value::is_string) {
+                rejection.known = ClientMessageType::ALL.iter().map(|kind| kind.as_str()).collect();
+            }
+            rejection.explain(&validator::CLIENT_ENVELOPE, &value);
+        }
+    }
+    settle(rejection)
+}
+
+/// A refusal that nothing explains is a disagreement. It stays a refusal.
+fn settle(mut rejection: Rejection) -> Rejection {
+    if rejection.is_empty() {
+        disagree("the typed parse refused what the schema accepts");
+        rejection.add(String::new(), "type", None, "is not what the schema asks for".to_owned());
+    }
+    rejection
+}
+
+fn disagree(what: &'static str) {
+    DISAGREEMENTS.fetch_add(1, Ordering::Relaxed);
+    tracing::error!(what, "typed parse and schema disagree; this is a bug");
+}
+
+fn depth() -> Rejection {
+    let limit = strict::MAX_DEPTH.to_string();
+    Rejection::new("", "depth", Some(&limit), &format!("is nested more than {limit} levels deep"))
+}
+
+/// Only the place is told; the parser's own words may repeat what stands there.
+fn syntax(error: &serde_json::Error) -> Rejection {
+    let place = format!("is not JSON (line {}, column {})", error.line(), error.column());
+    Rejection::new("", "syntax", None, &place)
+}

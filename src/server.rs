@@ -1,0 +1,215 @@
+//! [`Server`]: puts everything together, listens, and goes down in good order.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::{
+    config::Config,
+    http, listen,
+    log::{
+        Store,
+        sqlite::{self, Sqlite},
+    },
+    protocol::codec,
+    provider::{
+        BaseUrlPolicy, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings, Providers, ScriptBook,
+    },
+    session::{App, Identities, Rates, Stats},
+    shutdown::{Phase, Shutdown, ShutdownControl},
+    upkeep,
+    world::{Counters, Gate, InvalidTemplate, Services, Settings, Templates, Worlds},
+    ws::{Deadlines, WsState},
+};
+
+/// Time that connections get for their closing handshake.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// Why the server could not start, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {reason}")]
+    Listen { address: SocketAddr, reason: String },
+    #[error("{0}")]
+    Storage(#[from] sqlite::OpenError),
+    #[error("{0}")]
+    Template(#[from] InvalidTemplate),
+    #[error("failed to read {}: {error}", file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
+    #[error("{}: {error}", file.display())]
+    Script { file: PathBuf, error: InvalidScript },
+    #[error("--allow-base-url: {0}")]
+    BaseUrl(#[from] InvalidPattern),
+    #[error("{0}")]
+    Account(#[from] InvalidAccount),
+    #[error("failed to use the data directory: {0}")]
+    Log(#[from] crate::log::Error),
+}
+
+/// Why the server stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("failed to close the data directory: {0}")]
+    Log(#[from] crate::log::Error),
+}
+
+/// A server that listens and does not answer yet.
+pub struct Server {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+}
+
+impl Server {
+    /// Reads templates and script, opens the data directory, and takes the port.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        codec::set_validate(config.validate);
+        let templates = Templates::load(config.templates.as_deref())?;
+        let providers = Arc::new(providers(&config)?);
+        // The port first: whoever starts a second server should read that, not that the directory is in use.
+        let (listener, address) = listen(config.listen).await?;
+        let options = sqlite::Options { dir: config.data_dir.clone(), key_lifetime: config.key_retention };
+        let log: Arc<dyn Store> = Arc::new(Sqlite::open(&options)?);
+        let services = Arc::new(Services {
+            installation_key: log.installation_key().await?,
+            log: log.clone(),
+            provider: providers.clone(),
+            gate: Gate::new(config.turns, config.turns_per_user),
+            settings: Settings {
+                outbox_bytes: config.outbox_bytes,
+                idle_unload: config.idle_unload,
+                grace: config.grace,
+                ..Settings::default()
+            },
+            draining: AtomicBool::new(false),
+            counters: Counters::default(),
+        });
+        let app = Arc::new(App {
+            worlds: Worlds::new(services, templates),
+            identities: Identities::new(log),
+            providers,
+            chat_rate: Rates::new(config.chat_rate, config.chat_burst),
+            stats: Stats::new(),
+        });
+        Ok(Self { config, listener, address, app })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` resolves, then drains: replies in progress finish or end `interrupted` at the deadline.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let Self { config, listener, address, app } = self;
+        let (control, shutdown) = ShutdownControl::new();
+        let router = router(&config, address, &app, &shutdown);
+        let accepting = listen::Listening {
+            listener,
+            router,
+            shutdown: shutdown.clone(),
+            handshake: config.handshake_timeout,
+            send_buffer: config.send_buffer_bytes,
+        };
+        let accepting = tokio::spawn(accepting.run());
+        let upkeep = tokio::spawn(upkeep::run(app.clone(), config.user_retention, config.grace));
+        if let Err(failure) = app.worlds.resume().await {
+            failure.log();
+        }
+        stop.await;
+        tracing::info!("draining");
+        app.worlds.services.draining.store(true, Ordering::Relaxed);
+        control.enter(Phase::Draining);
+        drain(&app, config.drain_timeout).await;
+        control.enter(Phase::Closing);
+        let _ = tokio::time::timeout(GOODBYE, goodbye(&app, accepting)).await;
+        upkeep.abort();
+        app.worlds.services.log.close().await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Waits until nobody is connected any more.
+async fn goodbye(app: &App, accepting: tokio::task::JoinHandle<()>) {
+    let _ = accepting.await;
+    while app.stats.connections_active.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn router(config: &Config, address: SocketAddr, app: &Arc<App>, shutdown: &Shutdown) -> Router {
+    let deadlines = Deadlines {
+        ping: config.ping_interval,
+        pong: config.pong_timeout,
+        idle: config.idle_timeout,
+        stuck: config.stuck_timeout,
+        ..Deadlines::default()
+    };
+    let ws = Arc::new(WsState {
+        app: app.clone(),
+        shutdown: shutdown.clone(),
+        deadlines,
+        max_frame: config.max_frame_bytes,
+    });
+    let rate = Some((config.connection_rate, config.connection_burst));
+    let guard =
+        http::Guard::new(address, &config.allow_host, &config.allow_origin, config.trust_proxy, rate);
+    let api = http::Http { app: app.clone(), shutdown: shutdown.clone(), max_body: config.max_body_bytes };
+    http::router(Arc::new(api), ws, Arc::new(guard))
+}
+
+fn providers(config: &Config) -> Result<Providers, StartError> {
+    let patterns = config.allow_base_url.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>()?;
+    Ok(Providers::new(ProviderSettings {
+        accounts: ProviderSettings::accounts_from(|name| std::env::var(name).ok())?,
+        base_urls: BaseUrlPolicy { loopback: config.listen.ip().is_loopback(), patterns },
+        script: config.script.as_deref().map(script).transpose()?,
+        deadlines: config.provider_deadlines(),
+    }))
+}
+
+fn script(file: &Path) -> Result<ScriptBook, StartError> {
+    let text = std::fs::read(file).map_err(|error| StartError::Unreadable { file: file.to_owned(), error })?;
+    ScriptBook::parse(&text).map_err(|error| StartError::Script { file: file.to_owned(), error })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |error: io::Error| StartError::Listen {
+        address,
+        reason: match error.kind() {
+            io::ErrorKind::AddrInUse => "the port is taken; choose another with --listen".to_owned(),
+            _ => error.to_string(),
+        },
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+/// Waits for running replies; at the deadline they end as interrupted.
+async fn drain(app: &App, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let gate = &app.worlds.services.gate;
+    while gate.running() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    if gate.running() > 0 {
+        tracing::info!(replies = gate.running(), "drain deadline reached, interrupting");
+        for cell in app.worlds.loaded() {
+            if let Err(failure) = cell.interrupt().await {
+                failure.log();
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Who is calling: users and their session tokens (docs/PROTOCOL.md §5). A token is 256 bits, stored as SHA-256.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::{
+    error::Failure,
+    log::{Store, TokenHash},
+    protocol::{ErrorCode, SessionToken, UserId},
+    world::{now_ms, storage},
+};
+
+/// A user, as one connection or request knows it.
+#[derive(Debug)]
+pub struct Identity {
+    pub user: UserId,
+    /// A token that is not stored yet: it becomes valid with the user's first write, and is void otherwise.
+    unsaved: Mutex<Option<SessionToken>>,
+}
+
+pub struct Identities {
+    log: Arc<dyn Store>,
+}
+
+impl Identities {
+    pub fn new(log: Arc<dyn Store>) -> Self {
+        Self { log }
+    }
+
+    /// A new anonymous user and its token, nothing of it stored.
+    pub fn anonymous(&self) -> Result<(Identity, SessionToken), Failure> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(Failure::internal)?;
+        let token = SessionToken::trusted(URL_SAFE_NO_PAD.encode(secret));
+        let user = UserId::trusted(format!("anon_{}", Uuid::new_v4()));
+        Ok((Identity { user, unsaved: Mutex::new(Some(token.clone())) }, token))
+    }
+
+    /// The user of a token; never a silent new one.
+    pub async fn authenticate(&self, token: &str) -> Result<Identity, Failure> {
+        let unknown = || Failure::new(ErrorCode::Unauthenticated, "the session token is unknown or was revoked");
+        // What is not of a token's form is not looked up.
+        let token = SessionToken::try_from(token.to_owned()).map_err(|_| unknown())?;
+        let user = self.log.find_session(TokenHash::of(token.as_str()), now_ms()).await.map_err(storage)?;
+        let user = UserId::try_from(user.ok_or_else(unknown)?).map_err(Failure::internal)?;
+        Ok(Identity { user, unsaved: Mutex::new(None) })
+    }
+
+    /// Stores user and token, if they are not.
+    pub async fn save(&self, identity: &Identity) -> Result<(), Failure> {
+        let unsaved = identity.unsaved.lock().clone();
+        if let Some(token) = unsaved {
+            let hash = TokenHash::of(token.as_str());
+            self.log.create_session(identity.user.as_str(), hash, now_ms()).await.map_err(storage)?;
+            *identity.unsaved.lock() = None;
+        }
+        Ok(())
+    }
+
+    pub async fn revoke(&self, token: &str) -> Result<bool, Failure> {
+        self.log.revoke_session(TokenHash::of(token)).await.map_err(storage)
+    }
+}

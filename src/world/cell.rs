@@ -1,0 +1,264 @@
+//! [`WorldCell`]: a world as the rest of the server holds it: its hub, and the way to its actor. The actor, and the
+//! state in it, come when somebody asks for something and go when nothing runs; an idle world costs nothing but this.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    actor,
+    command::{Command, Outcome},
+    gate::Gate,
+    hub::Hub,
+    subscription::unresumable,
+};
+use crate::{
+    error::Failure,
+    log::{Head, Store, WorldEntry, WorldId},
+    protocol::{Agent, Cursor, ErrorCode, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName},
+    provider::Provider,
+};
+
+/// What every world needs of the server.
+pub struct Services {
+    pub log: Arc<dyn Store>,
+    pub provider: Arc<dyn Provider>,
+    pub gate: Gate,
+    pub settings: Settings,
+    /// Set when the server goes down: no turn starts any more.
+    pub draining: AtomicBool,
+    pub counters: super::Counters,
+    /// The key of command fingerprints.
+    pub installation_key: [u8; 32],
+}
+
+/// Settings of worlds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes that may wait for one subscriber before it goes back to reading the log.
+    pub outbox_bytes: usize,
+    /// How long an actor stays when nothing is asked of it.
+    pub idle_unload: std::time::Duration,
+    /// How long an ephemeral world stays when nobody uses it.
+    pub grace: std::time::Duration,
+    /// Records after which a new snapshot is worth writing.
+    pub snapshot_every: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            outbox_bytes: 1024 * 1024,
+            idle_unload: std::time::Duration::from_secs(30),
+            grace: std::time::Duration::from_secs(5 * 60),
+            snapshot_every: 1_000,
+        }
+    }
+}
+
+pub struct WorldCell {
+    pub id: WorldId,
+    pub user: String,
+    pub name: WorldName,
+    pub epoch: String,
+    pub hub: Hub,
+    pub services: Arc<Services>,
+    persistent: AtomicBool,
+    gone: AtomicBool,
+    inbox: Mutex<Inbox>,
+    /// For handing itself to its actor.
+    this: Weak<WorldCell>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    sender: Option<mpsc::Sender<actor::Mail>>,
+    /// Mail that is being sent and has not arrived: while there is some, the actor stays.
+    on_the_way: usize,
+}
+
+/// The world as its user sees it.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub head: u64,
+    pub title: Option<Title>,
+    pub template_name: TemplateName,
+    pub turn_limit: TurnLimit,
+    pub agents: Vec<Agent>,
+}
+
+/// An idempotency key, and the user in whose name it counts.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub user: String,
+    pub key: IdempotencyKey,
+}
+
+impl WorldCell {
+    pub fn new(entry: WorldEntry, name: WorldName, services: Arc<Services>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            id: entry.id,
+            user: entry.user,
+            name,
+            hub: Hub::new(entry.head.head),
+            epoch: entry.head.epoch,
+            services,
+            persistent: AtomicBool::new(entry.persistent),
+            gone: AtomicBool::new(false),
+            inbox: Mutex::default(),
+            this: this.clone(),
+        })
+    }
+
+    pub fn is_persistent(&self) -> bool {
+        self.persistent.load(Ordering::Relaxed)
+    }
+
+    pub fn set_persistent(&self) {
+        self.persistent.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Whether an actor holds the world's state right now.
+    pub fn is_loaded(&self) -> bool {
+        self.inbox.lock().sender.is_some()
+    }
+
+    pub fn cursor(&self, seq: u64) -> Cursor {
+        Cursor::trusted(format!("{}:{seq}", self.epoch))
+    }
+
+    pub fn head_cursor(&self) -> Cursor {
+        self.cursor(self.hub.head())
+    }
+
+    /// The `seq` to read on from. That the log still reaches back is found out when reading.
+    pub fn resume_at(&self, cursor: &Cursor) -> Result<u64, Failure> {
+        let (epoch, seq) = cursor.as_str().split_once(':').unwrap_or_default();
+        if epoch != self.epoch {
+            return Err(unresumable(UnresumableReason::Epoch, self.head_cursor()));
+        }
+        match seq.parse() {
+            Ok(seq) if seq <= self.hub.head() => Ok(seq),
+            _ => Err(unresumable(UnresumableReason::Future, self.head_cursor())),
+        }
+    }
+
+    /// As [`WorldCell::resume_at`], and sure that the log reaches back to it.
+    pub async fn check_resumable(&self, cursor: &Cursor) -> Result<u64, Failure> {
+        let seq = self.resume_at(cursor)?;
+        let head = self.services.log.head(self.id).await.map_err(super::subscription::storage)?;
+        match head {
+            Some(Head { floor, .. }) if seq < floor => {
+                Err(unresumable(UnresumableReason::Expired, self.head_cursor()))
+            }
+            Some(_) => Ok(seq),
+            None => Err(gone()),
+        }
+    }
+
+    /// Does `command`, durably, once for each key.
+    pub async fn execute(&self, command: Command, key: Option<Key>) -> Result<Outcome, Failure> {
+        self.ask(|answer| actor::Mail::Execute { command: Box::new(command), key, answer }).await?
+    }
+
+    pub async fn view(&self) -> Result<View, Failure> {
+        self.ask(actor::Mail::View).await
+    }
+
+    /// Makes sure that what waits in the log runs: for a starting server.
+    pub async fn wake(&self) -> Result<(), Failure> {
+        self.view().await.map(drop)
+    }
+
+    /// Ends running replies as interrupted: the drain deadline is over.
+    pub async fn interrupt(&self) -> Result<(), Failure> {
+        if self.is_loaded() { self.ask(actor::Mail::Interrupt).await? } else { Ok(()) }
+    }
+
+    /// Whether turns wait or run.
+    pub async fn is_busy(&self) -> bool {
+        self.is_loaded() && self.ask(actor::Mail::IsBusy).await.unwrap_or(false)
+    }
+
+    /// Stops the actor for good, tells the subscribers, and lets nothing in any more.
+    pub async fn close(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        if self.is_loaded() {
+            let _ = self.ask(actor::Mail::Close).await;
+        }
+        self.hub.close();
+    }
+
+    async fn ask<T>(&self, mail: impl FnOnce(oneshot::Sender<T>) -> actor::Mail) -> Result<T, Failure> {
+        let (sender, answer) = oneshot::channel();
+        let mail = mail(sender);
+        if self.is_gone() && !matches!(mail, actor::Mail::Close(_)) {
+            return Err(gone());
+        }
+        let inbox = {
+            let mut inbox = self.inbox.lock();
+            inbox.on_the_way += 1;
+            match &inbox.sender {
+                Some(sender) => sender.clone(),
+                None => inbox.sender.insert(self.spawn()).clone(),
+            }
+        };
+        let on_the_way = OnTheWay(self);
+        let sent = inbox.send(mail).await;
+        if sent.is_err() {
+            return Err(Failure::internal("the world's actor is gone"));
+        }
+        // From here on the actor counts it down, when it takes it.
+        std::mem::forget(on_the_way);
+        answer.await.map_err(|_| Failure::internal("the world's actor dropped a request"))
+    }
+
+    fn spawn(&self) -> mpsc::Sender<actor::Mail> {
+        let (sender, inbox) = mpsc::channel(64);
+        if let Some(this) = self.this.upgrade() {
+            tokio::spawn(actor::run(this, inbox));
+        }
+        sender
+    }
+
+    /// The actor took one.
+    pub(super) fn arrived(&self) {
+        let mut inbox = self.inbox.lock();
+        inbox.on_the_way = inbox.on_the_way.saturating_sub(1);
+    }
+
+    /// The actor asks to leave. Granted if no mail is on its way; the next one gets a new actor.
+    pub(super) fn may_leave(&self) -> bool {
+        let mut inbox = self.inbox.lock();
+        if inbox.on_the_way == 0 {
+            inbox.sender = None;
+        }
+        inbox.on_the_way == 0
+    }
+
+    /// The actor stops, whatever is on its way: those who asked get an error.
+    pub(super) fn actor_failed(&self) {
+        *self.inbox.lock() = Inbox::default();
+    }
+}
+
+/// Counts mail down again whose sender was dropped before it was sent.
+struct OnTheWay<'a>(&'a WorldCell);
+
+impl Drop for OnTheWay<'_> {
+    fn drop(&mut self) {
+        self.0.arrived();
+    }
+}
+
+pub fn gone() -> Failure {
+    Failure::new(ErrorCode::WorldNotFound, "the world was deleted")
+}

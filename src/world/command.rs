@@ -1,0 +1,48 @@
+//! What a world can be asked to do, and what it answers. The same command comes from WebSocket and HTTP, with
+//! defaults filled in: that is what an idempotency key stands for (docs/PROTOCOL.md §4).
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{
+    Agent, AgentConfigUpdate, AgentName, ChatContent, DisplayName, MessageId, NewAgentConfig, Patch, SenderName, Title,
+    TurnLimit, WritableStatus,
+};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "operation", rename_all = "camelCase")]
+pub enum Command {
+    Chat { content: ChatContent, sender: SenderName, display_name: Option<DisplayName>, target_agent: Option<AgentName> },
+    Retry { message_id: MessageId },
+    Cancel { message_id: Option<MessageId> },
+    CreateAgent { name: AgentName, status: WritableStatus, config: NewAgentConfig },
+    UpdateAgent(AgentChange),
+    DeleteAgent { agent_name: AgentName },
+    UpdateWorld { title: Patch<Title>, turn_limit: Option<TurnLimit> },
+    Reload,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentChange {
+    pub agent_name: AgentName,
+    pub status: Option<WritableStatus>,
+    pub config: Option<AgentConfigUpdate>,
+    pub clear_memory: bool,
+}
+
+/// What a command did. Kept beside its idempotency key, so that a repetition gets the same answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "camelCase")]
+pub enum Answer {
+    Accepted { message_id: MessageId, seq: u64, answering: Vec<AgentName> },
+    Cancelled { message_ids: Vec<MessageId>, dropped: u64 },
+    Agent { agent: Agent },
+    Done,
+}
+
+/// An [`Answer`], and whether it was given before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub answer: Answer,
+    pub duplicate: bool,
+}

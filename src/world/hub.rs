@@ -1,0 +1,102 @@
+//! [`Hub`]: the subscribers of one world. Events come in once, encoded, and go to every live outbox.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{
+    outbox::{MadeDelta, Outbox},
+    publish::{Push, delta},
+    reply::{LiveReply, Stretch},
+};
+use crate::protocol::{EventKind, MessageId, WorldName};
+
+/// Lock order, outermost first: a reply's text, the hub, an outbox.
+pub struct Hub {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    head: u64,
+    live: Vec<Arc<Outbox>>,
+    replies: Vec<Arc<LiveReply>>,
+    closed: bool,
+}
+
+impl Hub {
+    pub fn new(head: u64) -> Self {
+        Self { inner: Mutex::new(Inner { head, live: Vec::new(), replies: Vec::new(), closed: false }) }
+    }
+
+    /// The `seq` of the last event published.
+    pub fn head(&self) -> u64 {
+        self.inner.lock().head
+    }
+
+    /// Publishes what was just appended, in order, up to `head`. Records that clients never see only move the head.
+    pub fn publish(&self, head: u64, pushes: Vec<(u64, Push)>, started: Option<Arc<LiveReply>>) {
+        let mut inner = self.inner.lock();
+        inner.head = head;
+        for (seq, push) in pushes {
+            if let Some(ended) = &push.ends {
+                inner.replies.retain(|reply| reply.reply.message_id != *ended);
+            }
+            let push = Arc::new(push);
+            inner.live.retain(|outbox| {
+                !outbox.filter.passes(push.kind, push.about.as_ref()) || outbox.offer(seq, &push)
+            });
+        }
+        inner.replies.extend(started);
+    }
+
+    /// Publishes a stretch of a running reply. The caller holds the reply's text.
+    pub fn publish_delta(&self, world_name: &WorldName, reply: &Arc<LiveReply>, stretch: &Stretch) {
+        let inner = self.inner.lock();
+        let mut made: Option<MadeDelta> = None;
+        for outbox in &inner.live {
+            if outbox.filter.passes(EventKind::Sse, Some(&reply.reply.agent_name)) {
+                outbox.offer_delta(reply, || {
+                    made.get_or_insert_with(|| MadeDelta {
+                        offset: stretch.offset,
+                        end: stretch.end,
+                        bytes: delta(world_name, &reply.reply, stretch),
+                    })
+                    .clone()
+                });
+            }
+        }
+    }
+
+    /// Makes `outbox` live, if its subscriber has seen everything up to `cursor` and that is the head.
+    pub fn go_live(&self, outbox: &Arc<Outbox>, cursor: u64) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            outbox.close();
+            return true;
+        }
+        if inner.head != cursor {
+            return false;
+        }
+        let wanted = |reply: &&Arc<LiveReply>| outbox.filter.passes(EventKind::Sse, Some(&reply.reply.agent_name));
+        let replies: Vec<_> = inner.replies.iter().filter(wanted).cloned().collect();
+        outbox.go_live(&replies);
+        inner.live.push(outbox.clone());
+        true
+    }
+
+    pub fn leave(&self, outbox: &Arc<Outbox>) {
+        self.inner.lock().live.retain(|other| !Arc::ptr_eq(other, outbox));
+    }
+
+    pub fn is_running(&self, reply: &MessageId) -> bool {
+        self.inner.lock().replies.iter().any(|live| live.reply.message_id == *reply)
+    }
+
+    /// The world is gone: every subscriber is told.
+    pub fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        inner.replies.clear();
+        inner.live.drain(..).for_each(|outbox| outbox.close());
+    }
+}

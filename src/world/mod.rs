@@ -1,0 +1,45 @@
+//! Worlds: the domain. A [`World`] is a pure state machine folded from its log; an actor does the I/O around it; a
+//! hub carries its events to subscribers. Nothing here knows axum, a socket or a connection.
+//!
+//! The way of a message: [`WorldCell::execute`] → actor → [`World::decide`] → log → [`World::apply`] → [`Hub`] →
+//! [`Subscription`].
+
+mod actor;
+mod cell;
+mod command;
+mod counters;
+mod decide;
+mod event;
+mod fingerprint;
+mod gate;
+mod hub;
+mod load;
+mod memory;
+mod outbox;
+mod publish;
+mod reply;
+mod routing;
+mod state;
+mod subscription;
+mod template;
+mod time;
+mod turn;
+mod turns;
+mod worlds;
+
+#[cfg(test)]
+mod tests;
+
+pub use cell::{Key, Services, Settings, View, WorldCell};
+pub use command::{AgentChange, Answer, Command, Outcome};
+pub use counters::Counters;
+pub use event::Event;
+pub use gate::Gate;
+pub use hub::Hub;
+pub use publish::{Filter, publish};
+pub use state::World;
+pub use subscription::{Delivery, Subscription, storage, unresumable};
+pub use template::{InvalidTemplate, Templates, agents_of};
+pub use time::{now_ms, timestamp};
+pub use turn::provider_kind;
+pub use worlds::{Entered, Presence, Wanted, Worlds, not_found};

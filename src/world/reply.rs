@@ -1,0 +1,91 @@
+//! [`LiveReply`]: the text of a reply while it streams. One writer (its turn), many readers (connections).
+
+use std::fmt;
+
+use parking_lot::Mutex;
+
+use super::event::Reply;
+
+/// Longest reply, in bytes; past it the reply ends with `length` (docs/PROTOCOL.md §3).
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// A running reply and its text so far. Deltas are not durable: this is the only place that has them.
+pub struct LiveReply {
+    pub reply: Reply,
+    text: Mutex<Text>,
+}
+
+#[derive(Default)]
+struct Text {
+    so_far: String,
+    /// `so_far` in code points.
+    chars: u64,
+    /// What has been handed to subscribers, in bytes and code points.
+    published: (usize, u64),
+    frozen: bool,
+}
+
+/// A stretch of text, from `offset` on, in code points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch {
+    pub offset: u64,
+    pub end: u64,
+    pub text: String,
+}
+
+impl LiveReply {
+    pub fn new(reply: Reply) -> Self {
+        Self { reply, text: Mutex::default() }
+    }
+
+    /// Adds `chunk`, and hands what is new to `publish` while the text is held: whoever freezes the reply
+    /// afterwards can be sure that no delta follows. Returns `false` when the reply has reached its limit.
+    pub fn push(&self, chunk: &str, publish: impl FnOnce(Stretch)) -> bool {
+        let mut text = self.text.lock();
+        let room = MAX_BYTES - text.so_far.len();
+        let cut = if chunk.len() <= room { chunk.len() } else { chunk.floor_char_boundary(room) };
+        let chunk_kept = &chunk[..cut];
+        text.so_far.push_str(chunk_kept);
+        text.chars += chunk_kept.chars().count() as u64;
+        if !text.frozen && text.published.0 < text.so_far.len() {
+            let (bytes, offset) = text.published;
+            text.published = (text.so_far.len(), text.chars);
+            publish(Stretch { offset, end: text.chars, text: text.so_far[bytes..].to_owned() });
+        }
+        cut == chunk.len()
+    }
+
+    /// Publishes nothing more, and returns the text so far: the reply is about to end.
+    pub fn freeze(&self) -> String {
+        let mut text = self.text.lock();
+        text.frozen = true;
+        text.so_far.clone()
+    }
+
+    /// The end could not be recorded: deltas go on.
+    pub fn thaw(&self) {
+        self.text.lock().frozen = false;
+    }
+
+    /// The published text from `offset` (code points) on; `None` when there is nothing.
+    pub fn since(&self, offset: u64) -> Option<Stretch> {
+        let text = self.text.lock();
+        let (bytes, end) = text.published;
+        if end <= offset {
+            return None;
+        }
+        let published = &text.so_far[..bytes];
+        let from = match offset {
+            0 => 0,
+            _ => published.char_indices().nth(offset as usize).map_or(bytes, |(at, _)| at),
+        };
+        Some(Stretch { offset, end, text: published[from..].to_owned() })
+    }
+}
+
+impl fmt::Debug for LiveReply {
+    /// Never the text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveReply").field("message_id", &self.reply.message_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,198 @@
+//! [`Subscription`]: one subscriber's way through a world's events: from a cursor through the log to the live end,
+//! and back to the log whenever it falls behind. Replay and slowness are one mechanism; there is no gap and no
+//! duplicate at the seam, because going live and publishing hold the same lock.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    cell::WorldCell,
+    event::Event,
+    outbox::{Item, Outbox, State},
+    publish::{Filter, delta, publish},
+    reply::LiveReply,
+};
+use crate::{
+    error::Failure,
+    log::Limit,
+    protocol::{Cursor, ErrorCode, ErrorDetails, MessageId, UnresumableReason},
+};
+
+/// Records and bytes of one read of the log.
+const PAGE: Limit = Limit { records: 256, bytes: 256 * 1024 };
+/// Items taken from the outbox at once.
+const BATCH: usize = 256;
+
+pub struct Subscription {
+    cell: Arc<WorldCell>,
+    outbox: Arc<Outbox>,
+    /// `seq` of the last event that was delivered or passed over.
+    cursor: u64,
+    reading: bool,
+    /// Says `caught_up` once, when the replay that was asked for is over.
+    announce: bool,
+    /// Running replies, and how much of their text was delivered, in code points.
+    sent: Vec<(MessageId, u64)>,
+}
+
+/// What a subscriber gets.
+#[derive(Debug)]
+pub enum Delivery {
+    Frame { seq: Option<u64>, bytes: Bytes, settles: Option<MessageId> },
+    /// The replay reached the live end.
+    CaughtUp(Cursor),
+    /// The world was deleted; nothing follows.
+    Gone,
+}
+
+impl Subscription {
+    /// Subscribes after `after` (default: the head). Refused with `UNRESUMABLE` when the log cannot serve that.
+    pub fn new(cell: Arc<WorldCell>, filter: Filter, after: Option<&Cursor>) -> Result<Self, Failure> {
+        let cursor = match after {
+            Some(cursor) => cell.resume_at(cursor)?,
+            None => cell.hub.head(),
+        };
+        let outbox = Arc::new(Outbox::new(filter, cell.services.settings.outbox_bytes));
+        Ok(Self { cell, outbox, cursor, reading: true, announce: after.is_some(), sent: Vec::new() })
+    }
+
+    pub fn cell(&self) -> &Arc<WorldCell> {
+        &self.cell
+    }
+
+    /// Where this subscription stands.
+    pub fn cursor(&self) -> Cursor {
+        self.cell.cursor(self.cursor)
+    }
+
+    /// Starts at `seq` instead: for a stream that begins with an event of its own making.
+    pub fn start_after(mut self, seq: u64) -> Self {
+        self.cursor = seq;
+        self
+    }
+
+    /// Waits for deliveries. Cancel-safe: nothing is taken from the world before it can be returned.
+    pub async fn next(&mut self) -> Result<Vec<Delivery>, Failure> {
+        loop {
+            let batch = if self.reading { self.read_on().await? } else { self.take() };
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            if !self.reading {
+                self.outbox.woken().await;
+            }
+        }
+    }
+
+    async fn read_on(&mut self) -> Result<Vec<Delivery>, Failure> {
+        if self.cursor == self.cell.hub.head() && self.cell.hub.go_live(&self.outbox, self.cursor) {
+            self.reading = false;
+            let announced = std::mem::take(&mut self.announce);
+            return Ok(announced.then(|| Delivery::CaughtUp(self.cursor())).into_iter().collect());
+        }
+        let page = self.cell.services.log.read(self.cell.id, self.cursor, PAGE).await.map_err(storage)?;
+        if page.floor > self.cursor {
+            return Err(unresumable(UnresumableReason::Expired, self.cell.cursor(page.head)));
+        }
+        let mut batch = Vec::with_capacity(page.records.len());
+        // Not beyond the hub's head: what is appended but not published yet comes live.
+        let head = self.cell.hub.head();
+        for record in page.records.into_iter().take_while(|record| record.seq <= head) {
+            let event = Event::from_record(&record.body).map_err(Failure::internal)?;
+            self.cursor = record.seq;
+            let Some(push) = publish(&self.cell.name, record.seq, record.id, record.at_ms, &event) else { continue };
+            if self.outbox.filter.passes(push.kind, push.about.as_ref()) {
+                if let Some(ended) = &push.ends {
+                    self.forget(ended);
+                }
+                batch.push(Delivery::Frame { seq: Some(record.seq), bytes: push.bytes, settles: push.settles });
+            }
+        }
+        Ok(batch)
+    }
+
+    fn take(&mut self) -> Vec<Delivery> {
+        let (items, state) = self.outbox.take(BATCH);
+        let name = self.cell.name.clone();
+        let empty = items.is_empty();
+        let mut batch = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Item::Event { seq, push } => {
+                    self.cursor = seq;
+                    if let Some(ended) = &push.ends {
+                        self.forget(ended);
+                    }
+                    let (bytes, settles) = (push.bytes.clone(), push.settles.clone());
+                    batch.push(Delivery::Frame { seq: Some(seq), bytes, settles });
+                }
+                Item::Delta { reply, made } => {
+                    let sent = self.sent_of(&reply);
+                    let bytes = match made {
+                        Some(made) if made.offset == *sent => {
+                            *sent = made.end;
+                            Some(made.bytes)
+                        }
+                        _ => reply.since(*sent).map(|stretch| {
+                            *sent = stretch.end;
+                            delta(&name, &reply.reply, &stretch)
+                        }),
+                    };
+                    batch.extend(bytes.map(|bytes| Delivery::Frame { seq: None, bytes, settles: None }));
+                }
+            }
+        }
+        match state {
+            State::Closed if empty => batch.push(Delivery::Gone),
+            State::Behind => self.reading = true,
+            _ => {}
+        }
+        batch
+    }
+
+    fn sent_of(&mut self, reply: &LiveReply) -> &mut u64 {
+        let id = &reply.reply.message_id;
+        let at = self.sent.iter().position(|(known, _)| known == id).unwrap_or_else(|| {
+            self.sent.push((id.clone(), 0));
+            self.sent.len() - 1
+        });
+        &mut self.sent[at].1
+    }
+
+    fn forget(&mut self, reply: &MessageId) {
+        self.sent.retain(|(known, _)| known != reply);
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.cell.hub.leave(&self.outbox);
+    }
+}
+
+/// `UNRESUMABLE`, with the reason and the cursor to start from instead.
+pub fn unresumable(reason: UnresumableReason, cursor: Cursor) -> Failure {
+    let text = match reason {
+        UnresumableReason::Epoch => "the cursor is of another world, or of an earlier life of this one",
+        UnresumableReason::Future => "the cursor is ahead of this world's log",
+        UnresumableReason::Expired => "the log no longer reaches back to this cursor",
+    };
+    let details = ErrorDetails { reason: Some(reason), cursor: Some(cursor), ..ErrorDetails::default() };
+    Failure::new(ErrorCode::Unresumable, text).details(details)
+}
+
+/// A storage failure as the client sees it.
+pub fn storage(error: crate::log::Error) -> Failure {
+    match error {
+        crate::log::Error::NoWorld => Failure::new(ErrorCode::WorldNotFound, "the world was deleted"),
+        error => {
+            let text = "the server cannot use its storage at the moment; nothing was changed";
+            let cause = match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            };
+            Failure::new(ErrorCode::StorageError, text).retry_after_ms(1_000).cause(cause)
+        }
+    }
+}

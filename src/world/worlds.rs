@@ -1,0 +1,284 @@
+//! [`Worlds`]: all worlds of this server. Finds, creates and deletes them, always by user; a name never reaches
+//! another user's world (docs/PROTOCOL.md §5).
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    cell::{Services, WorldCell},
+    subscription::storage,
+    template::{Templates, first_events},
+    time::now_ms,
+};
+use crate::{
+    error::Failure,
+    log::{Append, CreatedWorld, Draft, NewWorld, Secret, SecretWrite, WorldEntry, WorldId},
+    protocol::{ErrorCode, ErrorDetails, KnownNames, Template, TemplateName, Title, WorldName},
+};
+
+/// Worlds that one user may have.
+pub const MAX_WORLDS: usize = 1_000;
+
+pub struct Worlds {
+    pub services: Arc<Services>,
+    pub templates: Templates,
+    known: Mutex<HashMap<WorldId, Known>>,
+}
+
+/// A world that somebody uses, or that is to be deleted when nobody does.
+struct Known {
+    cell: Arc<WorldCell>,
+    present: Arc<AtomicUsize>,
+    unused_since: Instant,
+}
+
+/// Somebody is in the world: a connection that has it selected, an open stream, a request.
+pub struct Presence {
+    present: Arc<AtomicUsize>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.present.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A world, and the right to find it there while this is held.
+pub struct Entered {
+    pub cell: Arc<WorldCell>,
+    pub presence: Presence,
+}
+
+/// What a world is to be made of, or is expected to be.
+pub struct Wanted<'a> {
+    pub name: &'a WorldName,
+    pub template: &'a TemplateName,
+    pub persistent: bool,
+    /// For a new world only.
+    pub title: Option<Title>,
+}
+
+impl Worlds {
+    pub fn new(services: Arc<Services>, templates: Templates) -> Self {
+        Self { services, templates, known: Mutex::default() }
+    }
+
+    /// Takes up what a stop left: worlds with turns that wait, and the grace of those that are not persistent.
+    pub async fn resume(&self) -> Result<(), Failure> {
+        let log = &self.services.log;
+        for id in log.ephemeral_worlds().await.map_err(storage)? {
+            if let Some(entry) = log.world(id).await.map_err(storage)? {
+                drop(self.enter(entry));
+            }
+        }
+        for id in log.busy_worlds().await.map_err(storage)? {
+            if let Some(entry) = log.world(id).await.map_err(storage)? {
+                let entered = self.enter(entry);
+                if let Err(failure) = entered.cell.wake().await {
+                    failure.log();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn find(&self, user: &str, name: &WorldName) -> Result<Option<Entered>, Failure> {
+        let entry = self.services.log.find_world(user, name.as_str()).await.map_err(storage)?;
+        Ok(entry.map(|entry| self.enter(entry)))
+    }
+
+    pub async fn require(&self, user: &str, name: &WorldName) -> Result<Entered, Failure> {
+        self.find(user, name).await?.ok_or_else(not_found)
+    }
+
+    pub async fn list(&self, user: &str) -> Result<Vec<WorldEntry>, Failure> {
+        self.services.log.worlds_of(user).await.map_err(storage)
+    }
+
+    pub fn template(&self, name: &TemplateName) -> Result<&Template, Failure> {
+        self.templates.get(name.as_str()).ok_or_else(|| {
+            let known = KnownNames::trusted(self.templates.names());
+            let details = ErrorDetails { known: Some(known), ..ErrorDetails::default() };
+            Failure::new(ErrorCode::TemplateNotFound, "there is no template of that name").details(details)
+        })
+    }
+
+    /// Opens the user's world of that name, or makes it from the template. `true`: it was made.
+    pub async fn open_or_create(&self, user: &str, wanted: Wanted<'_>) -> Result<(Entered, bool), Failure> {
+        if let Some(entry) = self.services.log.find_world(user, wanted.name.as_str()).await.map_err(storage)? {
+            return Ok((self.open(entry, &wanted).await?, false));
+        }
+        let template = self.template(wanted.template)?;
+        if self.list(user).await?.len() >= MAX_WORLDS {
+            return Err(Failure::new(ErrorCode::Conflict, format!("a user has at most {MAX_WORLDS} worlds")));
+        }
+        let at_ms = now_ms();
+        let new = NewWorld {
+            id: Uuid::now_v7(),
+            user: user.to_owned(),
+            name: wanted.name.to_string(),
+            template: template.name.to_string(),
+            persistent: wanted.persistent,
+            title: wanted.title.as_ref().map(ToString::to_string),
+            created_ms: at_ms,
+            drafts: drafts(template, wanted.title.clone(), at_ms)?,
+            key: None,
+        };
+        match self.services.log.create_world(new).await.map_err(storage)? {
+            CreatedWorld::Created(entry) => {
+                self.write_secrets(&entry, template).await?;
+                tracing::info!(user, world = %entry.id, template = template.name.as_str(), "world created");
+                Ok((self.enter(entry), true))
+            }
+            CreatedWorld::Exists(entry) => Ok((self.open(entry, &wanted).await?, false)),
+        }
+    }
+
+    async fn open(&self, entry: WorldEntry, wanted: &Wanted<'_>) -> Result<Entered, Failure> {
+        if !entry.template.eq_ignore_ascii_case(wanted.template.as_str()) {
+            let text = format!("the world of that name was made from the template {}", entry.template);
+            return Err(Failure::new(ErrorCode::Conflict, text));
+        }
+        let entered = self.enter(entry);
+        if wanted.persistent && !entered.cell.is_persistent() {
+            self.services.log.set_persistent(entered.cell.id, true).await.map_err(storage)?;
+            entered.cell.set_persistent();
+        }
+        Ok(entered)
+    }
+
+    /// Keys that a template gives its agents become secrets of the world.
+    async fn write_secrets(&self, entry: &WorldEntry, template: &Template) -> Result<(), Failure> {
+        let secret = |agent: &crate::protocol::NewAgent| {
+            let secret = Secret::new(agent.config.api_key.as_ref()?.as_str());
+            Some(SecretWrite { agent: agent.name.to_string(), secret: Some(secret) })
+        };
+        let secrets: Vec<_> = template.agents.iter().filter_map(secret).collect();
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        let append = Append {
+            world: entry.id,
+            expected_head: entry.head.head,
+            drafts: Vec::new(),
+            key: None,
+            secrets,
+            busy: false,
+            title: None,
+        };
+        self.services.log.append(append).await.map(drop).map_err(storage)
+    }
+
+    pub async fn delete(&self, user: &str, name: &WorldName) -> Result<(), Failure> {
+        let entered = self.require(user, name).await?;
+        self.remove(&entered.cell).await
+    }
+
+    async fn remove(&self, cell: &Arc<WorldCell>) -> Result<(), Failure> {
+        cell.close().await;
+        self.services.log.delete_world(cell.id).await.map_err(storage)?;
+        self.known.lock().remove(&cell.id);
+        tracing::info!(user = cell.user.as_str(), world = %cell.id, "world deleted");
+        Ok(())
+    }
+
+    fn enter(&self, entry: WorldEntry) -> Entered {
+        let mut known = self.known.lock();
+        let known = known.entry(entry.id).or_insert_with(|| {
+            // The directory holds what a world's name was checked as when it was made.
+            let name = WorldName::trusted(entry.name.clone());
+            let cell = WorldCell::new(entry, name, self.services.clone());
+            Known { cell, present: Arc::default(), unused_since: Instant::now() }
+        });
+        known.unused_since = Instant::now();
+        known.present.fetch_add(1, Ordering::Relaxed);
+        Entered { cell: known.cell.clone(), presence: Presence { present: known.present.clone() } }
+    }
+
+    /// Deletes ephemeral worlds that nobody used for the grace period, and forgets persistent ones that sleep.
+    pub async fn tidy(&self) {
+        let grace = self.services.settings.grace;
+        let unused: Vec<_> = {
+            let mut known = self.known.lock();
+            for known in known.values_mut() {
+                if known.present.load(Ordering::Relaxed) > 0 {
+                    known.unused_since = Instant::now();
+                }
+            }
+            known.retain(|_, known| {
+                let used = known.present.load(Ordering::Relaxed) > 0 || Arc::strong_count(&known.cell) > 1;
+                used || known.cell.is_loaded() || !known.cell.is_persistent()
+            });
+            let over = |known: &&Known| !known.cell.is_persistent() && known.unused_since.elapsed() >= grace;
+            known.values().filter(over).map(|known| known.cell.clone()).collect()
+        };
+        for cell in unused {
+            if cell.is_busy().await {
+                self.used(cell.id);
+            } else if self.still_unused(cell.id, grace)
+                && let Err(failure) = self.remove(&cell).await
+            {
+                failure.log();
+            }
+        }
+    }
+
+    fn used(&self, id: WorldId) {
+        if let Some(known) = self.known.lock().get_mut(&id) {
+            known.unused_since = Instant::now();
+        }
+    }
+
+    fn still_unused(&self, id: WorldId, grace: Duration) -> bool {
+        self.known.lock().get(&id).is_some_and(|known| {
+            known.present.load(Ordering::Relaxed) == 0 && known.unused_since.elapsed() >= grace
+        })
+    }
+
+    /// Users of worlds that somebody is in.
+    pub fn present_users(&self) -> Vec<String> {
+        let known = self.known.lock();
+        let present = known.values().filter(|known| known.present.load(Ordering::Relaxed) > 0);
+        present.map(|known| known.cell.user.clone()).collect()
+    }
+
+    /// Closes worlds that were deleted with their user.
+    pub async fn forget(&self, worlds: &[WorldId]) {
+        for id in worlds {
+            let known = self.known.lock().remove(id);
+            if let Some(known) = known {
+                known.cell.close().await;
+            }
+        }
+    }
+
+    /// Worlds whose state is in memory.
+    pub fn loaded(&self) -> Vec<Arc<WorldCell>> {
+        self.known.lock().values().map(|known| known.cell.clone()).filter(|cell| cell.is_loaded()).collect()
+    }
+}
+
+fn drafts(template: &Template, title: Option<Title>, at_ms: i64) -> Result<Vec<Draft>, Failure> {
+    first_events(template, title, at_ms)
+        .iter()
+        .map(|event| {
+            let body = Bytes::from(event.to_record().map_err(Failure::internal)?);
+            Ok(Draft { id: Uuid::now_v7(), at_ms, body })
+        })
+        .collect()
+}
+
+pub fn not_found() -> Failure {
+    Failure::new(ErrorCode::WorldNotFound, "you have no world of that name")
+}

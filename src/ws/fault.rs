@@ -1,0 +1,24 @@
+//! What broke the WebSocket itself, as the close code that says so (RFC 6455 §7.4.1).
+
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+
+use crate::protocol::CloseCode;
+
+const TOO_LARGE: CloseCode = CloseCode { code: 1009, reason: "message too large", reconnect: false };
+const BAD_TEXT: CloseCode = CloseCode { code: 1007, reason: "text is not UTF-8", reconnect: false };
+const PROTOCOL_ERROR: CloseCode = CloseCode { code: 1002, reason: "protocol error", reconnect: false };
+
+/// The code to close with; `None` when there is nobody to tell.
+pub fn fault(error: &axum::Error) -> Option<CloseCode> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        match error.downcast_ref::<Error>() {
+            Some(Error::Capacity(CapacityError::MessageTooLong { .. })) => return Some(TOO_LARGE),
+            Some(Error::Utf8(_)) => return Some(BAD_TEXT),
+            Some(Error::Protocol(_)) => return Some(PROTOCOL_ERROR),
+            Some(_) => return None,
+            None => source = error.source(),
+        }
+    }
+    None
+}
