@@ -66,6 +66,7 @@ macro_rules! list {
             }
 
             /// Takes a list that this program made: only debug builds look again.
+            #[allow(dead_code, reason = "made for every type, used for some")]
             pub(crate) fn trusted(items: Vec<$item>) -> Self {
                 debug_assert!(<Self as List>::checked(items.clone()).is_ok(), "not a {}", stringify!($name));
                 Self(items)

@@ -169,6 +169,7 @@ macro_rules! text {
             }
 
             /// Takes a text that this program made, or checked before: only debug builds look again.
+            #[allow(dead_code, reason = "made for every type, used for some")]
             pub(crate) fn trusted(text: String) -> Self {
                 debug_assert!(<Self as Text>::check(&text).is_ok(), "not a {}", stringify!($name));
                 Self(text)

@@ -69,7 +69,7 @@ impl ScriptBook {
                         }
                         pieces += 1;
                         yield Step::Text(piece.to_owned());
-                        if pieces % PIECES_PER_TURN == 0 {
+                        if pieces.is_multiple_of(PIECES_PER_TURN) {
                             tokio::task::yield_now().await;
                         }
                     }

@@ -17,7 +17,11 @@ pub enum Command {
     CreateAgent { name: AgentName, status: WritableStatus, config: NewAgentConfig },
     UpdateAgent(AgentChange),
     DeleteAgent { agent_name: AgentName },
-    UpdateWorld { title: Patch<Title>, turn_limit: Option<TurnLimit> },
+    UpdateWorld {
+        #[serde(skip_serializing_if = "Patch::is_absent")]
+        title: Patch<Title>,
+        turn_limit: Option<TurnLimit>,
+    },
     Reload,
 }
 

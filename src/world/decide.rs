@@ -158,8 +158,8 @@ impl World {
             let (message_id, root_id) = (message_id.clone(), root_id.clone());
             events.push(Event::Routed { message_id, root_id, turns: turns.clone(), retry_of: None });
         }
-        // An agent that answers without naming anyone speaks to the human: nothing to explain.
-        let expected = speaker != Speaker::Human && found.mention.is_none_or(is_human_word);
+        // An agent that names nobody, or the human, speaks to the human: nothing to explain.
+        let expected = speaker != Speaker::Human && target.is_none() && found.mention.is_none_or(is_human_word);
         if nobody && !expected {
             let mention = found.mention.map(str::to_owned);
             events.push(Event::NoRecipient { message_id: message_id.clone(), mention });

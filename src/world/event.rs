@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{
-    Agent, AgentName, DisplayName, ErrorInfo, FinishReason, MessageId, ModelName, ProviderName, SenderType, TemplateName, Title,
+    Agent, AgentName, Count, DisplayName, ErrorInfo, FinishReason, MessageId, ModelName, ProviderName, SenderType, TemplateName, Title,
     TurnLimit, Usage,
 };
 
@@ -76,7 +76,7 @@ pub enum Event {
         agent_name: AgentName,
         reply_id: MessageId,
         root_id: MessageId,
-        count: u32,
+        count: Count,
     },
     Passed {
         agent_name: AgentName,

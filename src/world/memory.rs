@@ -47,6 +47,11 @@ impl Memory {
         self.items.iter().rev().find(|item| item.message_id == *message)
     }
 
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<MemoryItem>> {
+        self.items.iter()
+    }
+
     /// The last [`PROMPTED`] items. The message that woke the agent is among them exactly once: when it is
     /// older than those, it replaces the oldest.
     pub fn prompt(&self, waking: Option<&Arc<MemoryItem>>) -> Vec<Arc<MemoryItem>> {

@@ -201,7 +201,7 @@ fn shape(world_name: &WorldName, event: &Event) -> Option<Shape> {
             wire::QueueFullAction { message_id: message_id.clone(), agent_name: agent_name.clone() },
         )),
         Event::TurnLimitReached { agent_name, count, .. } => Shape::system(Some(agent_name), SystemAction::TurnLimit(
-            wire::TurnLimitAction { agent_name: agent_name.clone(), count: wire::Count::saturating(u64::from(*count)) },
+            wire::TurnLimitAction { agent_name: agent_name.clone(), count: *count },
         )),
         Event::Passed { agent_name } => Shape::system(Some(agent_name), SystemAction::Pass(
             wire::PassAction { agent_name: agent_name.clone() },

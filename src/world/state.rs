@@ -38,8 +38,8 @@ pub struct World {
 pub struct AgentState {
     pub public: Agent,
     pub memory: Memory,
-    /// Model calls since a person last spoke.
-    pub turns_taken: u32,
+    /// Model calls ever; those since a person last spoke are the agent's public `llmCallCount`.
+    pub calls: u64,
     pub waiting: VecDeque<Turn>,
     pub running: Option<Turn>,
 }
@@ -155,7 +155,7 @@ impl World {
             Event::AgentCreated { agent } => self.agents.push(AgentState {
                 public: agent.clone(),
                 memory: Memory::default(),
-                turns_taken: 0,
+                calls: 0,
                 waiting: VecDeque::new(),
                 running: None,
             }),
@@ -213,7 +213,7 @@ impl World {
         });
         for agent in &mut self.agents {
             if sender_type == SenderType::Human {
-                agent.turns_taken = 0;
+                agent.public.llm_call_count = Count::saturating(0);
             }
             agent.memory.push(item.clone());
         }
@@ -225,7 +225,7 @@ impl World {
             _ => None,
         });
         if retry_of.is_some() {
-            self.agents.iter_mut().for_each(|agent| agent.turns_taken = 0);
+            self.agents.iter_mut().for_each(|agent| agent.public.llm_call_count = Count::saturating(0));
         }
         for ticket in turns {
             let waking = match &retried {
@@ -277,7 +277,7 @@ impl World {
         let turn = self.take_waiting(&reply.agent_name, &reply.message_id);
         if let Some(agent) = self.agent_mut(&reply.agent_name) {
             agent.running = turn;
-            agent.turns_taken += 1;
+            agent.calls += 1;
             agent.public.llm_call_count = Count::saturating(agent.public.llm_call_count.get() + 1);
             agent.public.last_llm_call = Some(timestamp(at_ms));
             agent.public.last_active = Some(timestamp(at_ms));

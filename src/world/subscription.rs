@@ -91,7 +91,10 @@ impl Subscription {
             let announced = std::mem::take(&mut self.announce);
             return Ok(announced.then(|| Delivery::CaughtUp(self.cursor())).into_iter().collect());
         }
-        let page = self.cell.services.log.read(self.cell.id, self.cursor, PAGE).await.map_err(storage)?;
+        let page = match self.cell.services.log.read(self.cell.id, self.cursor, PAGE).await {
+            Err(crate::log::Error::NoWorld) => return Ok(vec![Delivery::Gone]),
+            page => page.map_err(storage)?,
+        };
         if page.floor > self.cursor {
             return Err(unresumable(UnresumableReason::Expired, self.cell.cursor(page.head)));
         }

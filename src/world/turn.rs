@@ -43,7 +43,7 @@ pub fn call(
             max_tokens: config.max_tokens.map(|tokens| tokens.get() as u32),
         },
         prompt: Prompt { system: config.system_prompt.as_ref().map(ToString::to_string), items: items.collect() },
-        call_number: agent.public.llm_call_count.get() as u64,
+        call_number: agent.calls,
     })
 }
 

@@ -41,10 +41,10 @@ impl World {
         let agent = self.agent(agent_name)?;
         let turn = agent.waiting.front().filter(|_| agent.running.is_none())?;
         let reply = &turn.reply;
-        if u64::from(agent.turns_taken) < self.turn_limit.get() {
+        let count = agent.public.llm_call_count;
+        if count.get() < self.turn_limit.get() {
             return Some(vec![Event::ReplyStarted { reply: reply.clone() }]);
         }
-        let count = agent.turns_taken;
         let content =
             format!("@human Turn limit reached ({count} LLM calls). Please take control of the conversation.");
         let mut events = vec![
@@ -127,6 +127,8 @@ impl World {
     pub(super) fn cancel(&self, id: Option<&MessageId>, context: &mut Context<'_>) -> Result<Decision, Failure> {
         let root = match id.map(|id| (id, self.known(id))) {
             Some((_, Some(Known::Message { root_id }))) => Some(root_id),
+            // A root is known for as long as it is busy, however much was said since.
+            Some((id, None)) if self.turns_of(id) > 0 => Some(id),
             Some((id, None)) if self.find_turn(id).is_none() => return Err(message_not_found()),
             _ => None,
         };

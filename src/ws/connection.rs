@@ -15,7 +15,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{deadlines::Deadlines, fault::fault};
+use super::{deadlines::{Clock, Deadlines, Due}, fault::fault};
 use crate::{
     error::Failure,
     peer::Peer,
@@ -40,7 +40,7 @@ pub struct Connection {
     peer: Peer,
     client_id: ClientId,
     shutdown: Shutdown,
-    deadlines: Deadlines,
+    clock: Clock,
 }
 
 /// Why a connection is over. `None` as close code: the peer closed, or is gone.
@@ -56,7 +56,7 @@ impl Connection {
         deadlines: Deadlines,
     ) -> Self {
         let client_id = ClientId::from(Uuid::now_v7());
-        Self { app, session, socket, peer, client_id, shutdown, deadlines }
+        Self { app, session, socket, peer, client_id, shutdown, clock: Clock::new(deadlines) }
     }
 
     /// Runs until either side ends it.
@@ -76,7 +76,7 @@ impl Connection {
             Ok(()) => {}
             Err(over) => return over,
         }
-        let mut timer = Box::pin(sleep_until(Instant::now() + self.deadlines.ping));
+        let mut timer = Box::pin(sleep_until(Instant::now() + self.clock.deadlines.ping));
         loop {
             let next = tokio::select! {
                 frame = self.socket.next() => self.receive(frame).await,
@@ -137,7 +137,7 @@ impl Connection {
                 None => break Ok(()),
             }
         };
-        self.deadlines.heard();
+        self.clock.heard();
         self.app.stats.received(frames);
         handled
     }
@@ -187,12 +187,12 @@ impl Connection {
         self.app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
         let text = axum::extract::ws::Utf8Bytes::try_from(bytes).map_err(|_| Over(None))?;
         let mut feed = std::pin::pin!(self.socket.feed(Message::Text(text)));
-        progress(&self.peer, &self.deadlines, &mut feed).await
+        progress(&self.peer, &self.clock.deadlines, &mut feed).await
     }
 
     async fn flush(&mut self) -> Result<(), Over> {
         let mut flush = std::pin::pin!(self.socket.flush());
-        progress(&self.peer, &self.deadlines, &mut flush).await
+        progress(&self.peer, &self.clock.deadlines, &mut flush).await
     }
 
     async fn deliver(&mut self, batch: Result<Vec<Delivery>, Failure>) -> Result<(), Over> {
@@ -223,14 +223,14 @@ impl Connection {
 
     /// Pings a silent peer, and gives up on one that stays silent. Returns when to look again.
     async fn keep_alive(&mut self) -> Result<Instant, Over> {
-        match self.deadlines.check(&self.peer) {
-            super::deadlines::Due::Later(at) => Ok(at),
-            super::deadlines::Due::Ping(at) => {
+        match self.clock.check(&self.peer) {
+            Due::Later(at) => Ok(at),
+            Due::Ping(at) => {
                 let mut feed = std::pin::pin!(self.socket.feed(Message::Ping(Bytes::new())));
-                progress(&self.peer, &self.deadlines, &mut feed).await?;
+                progress(&self.peer, &self.clock.deadlines, &mut feed).await?;
                 Ok(at)
             }
-            super::deadlines::Due::Over => Err(Over(Some(CloseCode::IDLE))),
+            Due::Over => Err(Over(Some(CloseCode::IDLE))),
         }
     }
 
@@ -247,7 +247,7 @@ impl Connection {
     }
 
     async fn close(&mut self, code: CloseCode) {
-        close(&mut self.socket, code, self.deadlines.close).await;
+        close(&mut self.socket, code, self.clock.deadlines.close).await;
     }
 }
 

@@ -18,7 +18,12 @@ pub struct Deadlines {
     pub stuck: Duration,
     /// How long the closing handshake may take.
     pub close: Duration,
-    last_message: Option<Instant>,
+}
+
+/// The clocks of one connection.
+pub struct Clock {
+    pub deadlines: Deadlines,
+    last_message: Instant,
     pinged: Option<Instant>,
 }
 
@@ -37,24 +42,26 @@ impl Default for Deadlines {
             idle: None,
             stuck: Duration::from_secs(30),
             close: Duration::from_secs(2),
-            last_message: None,
-            pinged: None,
         }
     }
 }
 
-impl Deadlines {
+impl Clock {
+    pub fn new(deadlines: Deadlines) -> Self {
+        Self { deadlines, last_message: Instant::now(), pinged: None }
+    }
+
     /// A message came in.
     pub fn heard(&mut self) {
-        self.last_message = Some(Instant::now());
+        self.last_message = Instant::now();
     }
 
     /// Decides what is due. Nothing waits to be written when this is asked, so the pong deadline runs; any byte
     /// either way restarts it.
     pub fn check(&mut self, peer: &Peer) -> Due {
         let now = Instant::now();
-        let last_message = *self.last_message.get_or_insert(now);
-        if self.idle.is_some_and(|idle| now.duration_since(last_message) >= idle) {
+        let Deadlines { ping, pong, idle, .. } = self.deadlines;
+        if idle.is_some_and(|idle| now.duration_since(self.last_message) >= idle) {
             return Due::Over;
         }
         let silence = peer.activity.since_read();
@@ -63,15 +70,15 @@ impl Deadlines {
             self.pinged = None;
         }
         let due = match self.pinged {
-            Some(_) if silence.min(peer.activity.since_write()) >= self.pong => return Due::Over,
-            Some(_) => now + self.pong.saturating_sub(silence.min(peer.activity.since_write())),
-            None if silence >= self.ping => {
+            Some(_) if silence.min(peer.activity.since_write()) >= pong => return Due::Over,
+            Some(_) => now + pong.saturating_sub(silence.min(peer.activity.since_write())),
+            None if silence >= ping => {
                 self.pinged = Some(now);
-                return Due::Ping(now + self.pong);
+                return Due::Ping(now + pong);
             }
-            None => now + (self.ping - silence),
+            None => now + (ping - silence),
         };
-        let idle_at = self.idle.map(|idle| last_message + idle);
+        let idle_at = idle.map(|idle| self.last_message + idle);
         Due::Later(idle_at.map_or(due, |idle_at| due.min(idle_at)).max(now + Duration::from_millis(50)))
     }
 }
