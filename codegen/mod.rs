@@ -24,7 +24,7 @@ pub fn generate(schema: &Path, out: &Path) -> Result<(), Faults> {
         ("protocol.rs", rust::protocol(&model, &catalogue)),
         ("validators.rs", rust::validators(&bundle, &catalogue)),
         ("routes.rs", rust::routes(&model, &catalogue)),
-        ("schemas.rs", rust::schemas(&files, &bundle)),
+        ("schemas.rs", rust::schemas(&files, &bundle, &catalogue)),
         ("schema-bundle.json", bundle.document()),
     ] {
         fs::write(out.join(name), text).map_err(|error| Fault::new(name, "", format!("cannot be written: {error}"), ""))?;

@@ -6,9 +6,9 @@ mod object;
 mod route;
 mod scalar;
 mod table;
-mod validator;
+pub mod validator;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::quote;
 
 use super::{
@@ -63,8 +63,8 @@ pub fn routes(model: &Model, catalogue: &Catalogue) -> String {
     format(route::routes(model, catalogue))
 }
 
-pub fn schemas(files: &[File], bundle: &Bundle) -> String {
-    format(table::schemas(files, bundle))
+pub fn schemas(files: &[File], bundle: &Bundle, catalogue: &Catalogue) -> String {
+    format(table::schemas(files, bundle, catalogue))
 }
 
 fn format(tokens: TokenStream) -> String {
@@ -147,18 +147,10 @@ fn default_value(model: &Model, used: &Use, value: &serde_json::Value) -> TokenS
                     let variant = self::ident(&super::model::pascal(value));
                     quote!(#ident::#variant)
                 }
-                (Shape::Text { .. }, serde_json::Value::String(value)) => quote!(#ident(#value.to_owned())),
-                (Shape::Integer { min, .. }, value) if *min >= 0 => {
-                    let value = proc_macro2::Literal::u64_unsuffixed(value.as_u64().unwrap_or_default());
-                    quote!(#ident(#value))
-                }
+                (Shape::Text { .. }, serde_json::Value::String(value)) => quote!(#ident::trusted(#value.to_owned())),
                 (Shape::Integer { .. }, value) => {
-                    let value = proc_macro2::Literal::i64_unsuffixed(value.as_i64().unwrap_or_default());
-                    quote!(#ident(#value))
-                }
-                (Shape::Number { .. }, value) => {
-                    let value = value.as_f64().unwrap_or_default();
-                    quote!(#ident(#value))
+                    let value = Literal::i64_unsuffixed(value.as_i64().unwrap_or_default());
+                    quote!(#ident::saturating(#value))
                 }
                 _ => quote!(compile_error!("a default of this shape is not in the profile")),
             }

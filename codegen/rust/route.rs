@@ -6,11 +6,11 @@ use quote::{format_ident, quote};
 use super::{default_value, docs, ident, name, type_of};
 use crate::codegen::{
     catalogue::{Catalogue, Content, Parameter, Response, Route},
-    model::{Model, Use, pascal},
+    model::{Model, Shape, Use, pascal},
 };
 
 pub(super) fn routes(model: &Model, catalogue: &Catalogue) -> TokenStream {
-    let operations = operations(&catalogue.routes);
+    let operations = operations(model, &catalogue.routes);
     let types = catalogue.routes.iter().map(|route| {
         let call = call_struct(model, route);
         let media = media_enum(route);
@@ -33,7 +33,7 @@ pub(super) fn routes(model: &Model, catalogue: &Catalogue) -> TokenStream {
         use axum::http::HeaderMap;
         use bytes::Bytes;
 
-        use super::{accept, find::{Auth, Found}, inputs::Inputs, reply::{Reply, json}};
+        use super::{accept, find::{Auth, Found}, inputs::Inputs, reply::Reply};
         use crate::{error::Failure, protocol::*};
 
         #operations
@@ -66,7 +66,7 @@ pub(super) fn routes(model: &Model, catalogue: &Catalogue) -> TokenStream {
     }
 }
 
-fn operations(routes: &[Route]) -> TokenStream {
+fn operations(model: &Model, routes: &[Route]) -> TokenStream {
     let variants: Vec<_> = routes.iter().map(|route| ident(&route.title)).collect();
     let infos = routes.iter().map(|route| {
         let Route { id, title, method, path, .. } = route;
@@ -83,7 +83,7 @@ fn operations(routes: &[Route]) -> TokenStream {
         let query = route.query.iter().map(|parameter| &parameter.name);
         let errors = route.errors.iter().map(|code| ident(&pascal(code)));
         let title = ident(title);
-        let tail = is_tail(route);
+        let tail = is_tail(model, route);
         quote! {
             Self::#title => &OperationInfo {
                 id: #id,
@@ -135,9 +135,11 @@ fn operations(routes: &[Route]) -> TokenStream {
     }
 }
 
-/// A parameter whose pattern allows slashes takes the rest of the path.
-fn is_tail(route: &Route) -> bool {
-    route.tail
+/// A last parameter whose pattern allows slashes takes the rest of the path.
+fn is_tail(model: &Model, route: &Route) -> bool {
+    let last = route.path_parameters.last().and_then(|parameter| parameter.definition.as_ref());
+    let shape = last.and_then(|name| model.types.get(name)).map(|entry| &entry.shape);
+    matches!(shape, Some(Shape::Text { pattern: Some(pattern), .. }) if pattern.contains('/'))
 }
 
 fn parameters(route: &Route) -> impl Iterator<Item = &Parameter> {
@@ -286,14 +288,9 @@ fn answer_enum(model: &Model, route: &Route) -> TokenStream {
         let wires = success.response.headers.iter().map(|header| header.name.to_ascii_lowercase());
         let reply = match success.media {
             None => quote!(Reply::empty(#status)),
-            Some((media, Content::Json(_))) => quote!(Reply::json(#status, #media, json(&body))),
+            Some((media, Content::Json(_))) => quote!(Reply::json(#status, #media, &body)),
             Some((media, _)) => quote!(Reply::open(#status, #media, body)),
         };
-        let pattern = match (success.media.is_some(), names.is_empty()) {
-            (false, true) => quote!(#answer_name::#name, answer_name = answer_name),
-            _ => quote!(),
-        };
-        let _ = pattern;
         let pattern = match (success.media.is_some(), names.is_empty()) {
             (false, true) => quote!(Self::#name),
             (false, false) => quote!(Self::#name { #(#names),* }),
@@ -373,7 +370,7 @@ fn arm(model: &Model, route: &Route) -> TokenStream {
             #accept
             #take
             inputs.finish()?;
-            api.#method(#construct).await.map(#title::<A::Context>::reply_of)
+            api.#method(#construct).await.map(|answer| answer.into_reply())
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn validators(bundle: &Bundle, catalogue: &Catalogue) -> TokenStream 
         let name = format_ident!("{}Frame", message.title);
         compiled.push(validator(&name, &bundle.closed(&client_frame(&catalogue.client_envelope, message))));
         let arm = ident(&pascal(&message.wire));
-        arms.push(quote!(ClientMessageType::#arm => &#name::COMPILED));
+        arms.push(quote!(ClientMessageType::#arm => #name::compiled()));
     }
     let types: Vec<&str> = catalogue.client.iter().map(|message| message.wire.as_str()).collect();
     let mut envelope = catalogue.client_envelope.clone();
@@ -29,26 +29,38 @@ pub(super) fn validators(bundle: &Bundle, catalogue: &Catalogue) -> TokenStream 
     envelope["required"] = json!(["id", "type"]);
     compiled.push(validator(&ident("AnyClientFrame"), &bundle.closed(&envelope)));
     let mut bodies = Vec::new();
+    let mut table = Vec::new();
     for body in bodies_of(catalogue) {
         let (name, body) = (format_ident!("{body}Schema"), ident(body));
         let root = json!({"$ref": format!("#/$defs/{body}")});
         compiled.push(validator(&name, &bundle.closed(&root)));
+        let text = body.to_string();
+        table.push(quote!((#text, |body| decode_body::<#body>(body).map(drop))));
         bodies.push(quote! {
             impl Body for #body {
-                const COMPILED: Compiled = #name::COMPILED;
+                fn compiled() -> &'static Compiled {
+                    #name::compiled()
+                }
             }
         });
     }
     quote! {
+        use std::sync::LazyLock;
         use crate::protocol::{*, violation::Compiled};
 
         /// The schema of a client's frame, envelope and payload, by its type.
-        pub(super) const fn client(kind: ClientMessageType) -> &'static Compiled {
+        pub(super) fn client(kind: ClientMessageType) -> &'static Compiled {
             match kind { #(#arms,)* }
         }
 
         /// The envelope alone, for frames without a known type.
-        pub(super) const CLIENT_ENVELOPE: Compiled = AnyClientFrame::COMPILED;
+        pub(super) fn client_envelope() -> &'static Compiled {
+            AnyClientFrame::compiled()
+        }
+
+        /// Every type that is read whole, by the name of its definition, with its decoder: for tests that must
+        /// not miss one.
+        pub const BODIES: &[(&str, fn(&[u8]) -> Result<(), Rejection>)] = &[#(#table,)*];
 
         #(#compiled)*
         #(#bodies)*
@@ -91,8 +103,14 @@ fn validator(name: &proc_macro2::Ident, schema: &Value) -> TokenStream {
         struct #name;
 
         impl #name {
-            const COMPILED: Compiled =
-                Compiled { is_valid: Self::is_valid, errors: Self::iter_errors, schema: #schema };
+            fn compiled() -> &'static Compiled {
+                static COMPILED: Compiled = Compiled {
+                    is_valid: #name::is_valid,
+                    errors: #name::iter_errors,
+                    schema: LazyLock::new(|| serde_json::from_str(#schema).unwrap_or_default()),
+                };
+                &COMPILED
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{http::HeaderValue, response::Response};
+use axum::body::Body;
 use bytes::Bytes;
 use futures_util::Stream;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ impl Http {
         world: &WorldName,
         options: ChatOptions,
         body: ChatBody,
-    ) -> Result<Response, Failure> {
+    ) -> Result<(Body, Option<SessionToken>), Failure> {
         let caller = self.caller(context).await?;
         if caller.is_none() && options.key.is_some() {
             let text = "an idempotency key needs a session token: it counts within a user";
@@ -49,11 +49,7 @@ impl Http {
         let subscription = Subscription::new(cell, Filter::chat(), None)?.start_after(before);
         let head = [connected(&caller, new_token.clone()), acknowledged(&accepted)];
         let events = self.chat_events(entered, subscription, head, accepted.message_id, options);
-        let mut response = sse::response(events, self.shutdown.clone());
-        if let Some(token) = new_token.and_then(|token| HeaderValue::from_str(token.as_str()).ok()) {
-            response.headers_mut().insert("agent-world-token", token);
-        }
-        Ok(response)
+        Ok((sse::body(events, self.shutdown.clone()), new_token))
     }
 
     /// The world to chat in: the caller's, or a new one from the template of that name; a caller without a token

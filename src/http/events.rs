@@ -1,6 +1,6 @@
 //! The history of a world: as a page, or as a stream that goes on.
 
-use axum::response::Response;
+use axum::body::Body;
 
 use super::{Context, Http, chat::{Next, next}, sse};
 use crate::{
@@ -35,9 +35,13 @@ impl Http {
         &self,
         context: &Context,
         world: &WorldName,
+        before: Option<Cursor>,
         after: Option<Cursor>,
         selection: Selection,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Body, Failure> {
+        if before.is_some() {
+            return Err(Failure::new(ErrorCode::InvalidMessage, "a stream goes on after a cursor: before is for pages"));
+        }
         let (_, Entered { cell, presence }) = self.own(context, world).await?;
         let from = match &after {
             Some(after) => cell.check_resumable(after).await?,
@@ -58,7 +62,7 @@ impl Http {
                 }
             }
         };
-        Ok(sse::response(events, self.shutdown.clone()))
+        Ok(sse::body(events, self.shutdown.clone()))
     }
 
     pub async fn page(

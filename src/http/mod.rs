@@ -1,28 +1,50 @@
-//! The HTTP transport: routes by the generated table, problem documents, server-sent events.
+//! The HTTP transport. A request goes: [`guard`] → [`routes::find`] → [`routes::call`], which decodes every input →
+//! the method of the generated [`routes::Api`] trait in `api.rs` → the file of its resource.
 
 mod agents;
+mod api;
 mod caller;
 mod chat;
+mod documents;
 mod events;
 mod guard;
 mod health;
 mod problem;
+mod replies;
+pub mod routes;
+mod sessions;
 mod sse;
+mod transfer;
 mod worlds;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use axum::{Router, middleware, routing};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing,
+};
+use bytes::Bytes;
 
 pub use caller::{Context, bearer};
 pub use guard::Guard;
 pub use problem::{ProblemResponse, problem};
+use routes::{Content, Operation, Reply, Unrouted};
 
 use crate::{
+    error::Failure,
+    protocol::ErrorCode,
     session::App,
     shutdown::Shutdown,
     ws::{self, WsState},
 };
+
+/// An import is as large as a world's log.
+const MAX_IMPORT: usize = 64 * 1024 * 1024;
 
 /// What every request needs.
 pub struct Http {
@@ -50,9 +72,91 @@ impl Drop for CountedStream {
 
 /// Everything that the server answers, behind the guard.
 pub fn router(http: Arc<Http>, ws: Arc<WsState>, guard: Arc<Guard>) -> Router {
-    let _ = http;
     Router::new()
         .route("/ws", routing::get(ws::upgrade))
         .with_state(ws)
+        .fallback(answer)
+        .with_state(http)
         .layer(middleware::from_fn_with_state(guard, guard::guard))
+}
+
+async fn answer(State(http): State<Arc<Http>>, request: Request) -> Response {
+    http.app.stats.requests.fetch_add(1, Ordering::Relaxed);
+    let response = match serve(&http, request).await {
+        Ok(response) => response,
+        Err(refused) => refused.into_response(),
+    };
+    if response.status().is_client_error() || response.status().is_server_error() {
+        http.app.stats.errors.fetch_add(1, Ordering::Relaxed);
+    }
+    response
+}
+
+async fn serve(http: &Http, request: Request) -> Result<Response, ProblemResponse> {
+    let (parts, body) = request.into_parts();
+    let found = routes::find(parts.method.as_str(), parts.uri.path()).map_err(unrouted)?;
+    let limit = if found.operation == Operation::ImportWorld { MAX_IMPORT } else { http.max_body };
+    let body = read(body, limit).await.map_err(problem)?;
+    let context = Context { headers: parts.headers.clone() };
+    let reply = routes::call(http, context, &found, parts.uri.query(), &parts.headers, body).await.map_err(problem)?;
+    let mut response = respond(reply);
+    if parts.method == Method::HEAD {
+        // A stream that nobody reads must not stay open.
+        *response.body_mut() = Body::empty();
+    }
+    Ok(response)
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let mut source: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = source {
+            if error.is::<http_body_util::LengthLimitError>() {
+                let text = format!("the body is larger than {limit} bytes");
+                return Failure::new(ErrorCode::PayloadTooLarge, text);
+            }
+            source = error.source();
+        }
+        Failure::new(ErrorCode::InvalidMessage, "the body could not be read to its end")
+    })
+}
+
+fn respond(reply: Reply<Body>) -> Response {
+    let body = match reply.content {
+        Content::Empty => Body::empty(),
+        Content::Json(json) => Body::from(json),
+        Content::Open(body) => body,
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    if let Some(media_type) = reply.media_type {
+        let value = match media_type {
+            "text/html" => "text/html; charset=utf-8",
+            "text/plain" => "text/plain; version=0.0.4; charset=utf-8",
+            media_type => media_type,
+        };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+        if media_type == "text/event-stream" {
+            sse::headers(headers);
+        }
+    }
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+fn unrouted(unrouted: Unrouted) -> ProblemResponse {
+    match unrouted {
+        Unrouted::NotFound => {
+            problem(Failure::new(ErrorCode::NotFound, "there is nothing at this path; /openapi.json lists what there is"))
+        }
+        Unrouted::MethodNotAllowed { allow } => {
+            let text = format!("this path answers {allow}");
+            problem(Failure::new(ErrorCode::MethodNotAllowed, text)).allow(allow)
+        }
+    }
 }

@@ -5,8 +5,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
-    response::Response,
+    http::{HeaderMap, HeaderValue, header},
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
@@ -31,15 +30,15 @@ pub fn event(cursor: Option<&Cursor>, data: &[u8]) -> Bytes {
     event.freeze()
 }
 
-/// The response that carries `events`; comments keep it alive, and it ends when the server does.
-pub fn response(events: impl Stream<Item = Bytes> + Send + 'static, shutdown: Shutdown) -> Response {
-    let mut response = Response::new(Body::from_stream(alive(events, shutdown)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // Proxies must neither store nor gather it.
+/// The body that carries `events`; comments keep it alive, and it ends when the server does.
+pub fn body(events: impl Stream<Item = Bytes> + Send + 'static, shutdown: Shutdown) -> Body {
+    Body::from_stream(alive(events, shutdown))
+}
+
+/// Headers that keep proxies from storing or gathering a stream.
+pub fn headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
 }
 
 fn alive(

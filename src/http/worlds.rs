@@ -71,7 +71,8 @@ impl Http {
     }
 }
 
-async fn world(cell: &WorldCell) -> Result<World, Failure> {
+/// A world as its user sees it.
+pub(super) async fn world(cell: &WorldCell) -> Result<World, Failure> {
     let view = cell.view().await?;
     Ok(World {
         kind: WorldKind::World,

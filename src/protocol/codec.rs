@@ -75,7 +75,7 @@ pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
 /// implements it for exactly those.
 pub trait Body: DeserializeOwned {
     #[doc(hidden)]
-    const COMPILED: Compiled;
+    fn compiled() -> &'static Compiled;
 }
 
 /// Reads the JSON body of a request, or a file. Pointers lead into the document.
@@ -88,10 +88,10 @@ pub fn decode_body<T: Body>(body: &[u8]) -> Result<T, Rejection> {
     }
     match serde_json::from_str(text) {
         Ok(value) => {
-            confirm(text, &T::COMPILED)?;
+            confirm(text, T::compiled())?;
             Ok(value)
         }
-        Err(_) => Err(explain(text, &T::COMPILED)),
+        Err(_) => Err(explain(text, T::compiled())),
     }
 }
 
@@ -136,7 +136,7 @@ fn explain_client(text: &str) -> Rejection {
             if value.get("type").is_some_and(Value::is_string) {
                 rejection.known = ClientMessageType::ALL.iter().map(|kind| kind.as_str()).collect();
             }
-            rejection.explain(&validator::CLIENT_ENVELOPE, &value);
+            rejection.explain(validator::client_envelope(), &value);
         }
     }
     settle(rejection)

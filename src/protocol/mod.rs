@@ -29,6 +29,7 @@ pub use object::True;
 pub use patch::Patch;
 pub use scalar::Invalid;
 pub use strict::MAX_DEPTH;
+pub use validator::BODIES;
 pub use violation::{MAX_VIOLATIONS, Rejection};
 
 /// The version that is spoken, as it is named in `Sec-WebSocket-Protocol` and in `connected`.
@@ -37,6 +38,14 @@ pub const VERSION: &str = "agent-world.v1";
 /// Generated from `schema/`.
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
+}
+
+/// The schemas as they are published, generated from `schema/`.
+pub mod schemas {
+    include!(concat!(env!("OUT_DIR"), "/schemas.rs"));
+
+    /// All definitions in one JSON Schema document.
+    pub const BUNDLE: &str = include_str!(concat!(env!("OUT_DIR"), "/schema-bundle.json"));
 }
 
 /// The compiled schemas, generated from `schema/`.

@@ -1,6 +1,8 @@
 //! Why a text was refused: every violation, with pointer, keyword and limit, in words that never repeat what
 //! the text says.
 
+use std::sync::LazyLock;
+
 use jsonschema::{ErrorIterator, ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ pub const MAX_VIOLATIONS: usize = 32;
 pub struct Compiled {
     pub is_valid: fn(&Value) -> bool,
     pub errors: for<'i> fn(&'i Value) -> ErrorIterator<'i>,
-    pub schema: &'static str,
+    pub schema: LazyLock<Value>,
 }
 
 /// A frame, body or parameter that was refused.
@@ -64,6 +66,14 @@ impl Rejection {
         }
     }
 
+    /// Adds what another rejection names.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for violation in other.violations {
+            self.add(violation.pointer, &violation.keyword, violation.limit, violation.message);
+        }
+        self.truncated |= other.truncated;
+    }
+
     pub(crate) fn add_duplicates(&mut self, pointers: Vec<String>) {
         for pointer in pointers {
             self.add(pointer, "duplicateKey", None, "the object names a key twice".to_owned());
@@ -80,13 +90,11 @@ impl Rejection {
         if (compiled.is_valid)(instance) {
             return;
         }
-        // Only a refused text gets here; parsing the schema again costs less than keeping all of them.
-        let schema: Value = serde_json::from_str(compiled.schema).unwrap_or_default();
         for error in (compiled.errors)(instance) {
             if self.truncated {
                 return;
             }
-            self.add_error(&schema, &error);
+            self.add_error(&compiled.schema, &error);
         }
     }
 

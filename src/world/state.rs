@@ -66,6 +66,8 @@ struct Recent {
 pub enum Known {
     /// A chat message, and the root of its chain.
     Message { root_id: MessageId },
+    /// A reply that never started, and never will.
+    Dropped,
     /// A reply that has ended, how, and the message it answered while that can be asked again.
     Ended { reply: Reply, finish_reason: FinishReason, waking: Option<Arc<MemoryItem>>, woken_by: Option<AgentName> },
 }
@@ -263,6 +265,7 @@ impl World {
     fn drop_waiting(&mut self, agent: &AgentName, reply: &MessageId, root: &MessageId) {
         if self.take_waiting(agent, reply).is_some() {
             self.leave_root(root);
+            self.recent.insert(reply.clone(), Known::Dropped);
         }
     }
 

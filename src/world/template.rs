@@ -2,7 +2,7 @@
 //! one's own adds to them, and replaces one of the same name.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -58,6 +58,7 @@ impl Templates {
         let mut paths: Vec<_> =
             fs::read_dir(dir).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
         paths.sort_by_key(|entry| entry.file_name());
+        let mut own = BTreeSet::new();
         for entry in paths {
             let path = entry.path();
             let (file, prompts) = match path.is_dir() {
@@ -67,6 +68,10 @@ impl Templates {
             let is_template = file.extension().is_some_and(|extension| extension == "json") && file.is_file();
             if is_template {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                // Over an embedded one it may go; over another of its own folder it went unseen.
+                if !own.insert(name.to_ascii_lowercase()) {
+                    return Err(InvalidTemplate::Unsound { file, reason: format!("the name {name:?} is taken twice") });
+                }
                 let text = fs::read(&file)
                     .map_err(|error| InvalidTemplate::Unreadable { file: file.clone(), error })?;
                 templates.add(&file, &name, &text, prompts)?;

@@ -145,6 +145,38 @@ impl Worlds {
         }
     }
 
+    /// Makes a world of the records of another one. Its history is new here: it gets an epoch of its own.
+    pub async fn restore(
+        &self,
+        user: &str,
+        name: &WorldName,
+        template: &TemplateName,
+        persistent: bool,
+        title: Option<Title>,
+        drafts: Vec<Draft>,
+    ) -> Result<Entered, Failure> {
+        if self.list(user).await?.len() >= MAX_WORLDS {
+            return Err(Failure::new(ErrorCode::Conflict, format!("a user has at most {MAX_WORLDS} worlds")));
+        }
+        let new = NewWorld {
+            id: Uuid::now_v7(),
+            user: user.to_owned(),
+            name: name.to_string(),
+            template: template.to_string(),
+            persistent,
+            title: title.map(|title| title.to_string()),
+            created_ms: now_ms(),
+            drafts,
+            key: None,
+        };
+        match self.services.log.create_world(new).await.map_err(storage)? {
+            CreatedWorld::Created(entry) => Ok(self.enter(entry)),
+            CreatedWorld::Exists(_) => {
+                Err(Failure::new(ErrorCode::Conflict, "you have a world of that name; import it under another one"))
+            }
+        }
+    }
+
     async fn open(&self, entry: WorldEntry, wanted: &Wanted<'_>) -> Result<Entered, Failure> {
         if !entry.template.eq_ignore_ascii_case(wanted.template.as_str()) {
             let text = format!("the world of that name was made from the template {}", entry.template);

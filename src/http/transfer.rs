@@ -1,0 +1,145 @@
+//! Export and import: the whole log of a world as NDJSON, without secrets. The first line says what it is.
+
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Context, Http, worlds::world};
+use crate::{
+    error::Failure,
+    log::{Draft, Limit, Record},
+    protocol::{ErrorCode, ErrorDetails, TemplateName, Title, Violation, Violations, World, WorldName},
+    world::{Entered, Event, storage},
+};
+
+const FORMAT: &str = "agent-world.export";
+const VERSION: u32 = 1;
+const PAGE: Limit = Limit { records: 500, bytes: 1024 * 1024 };
+
+/// The first line of an export.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Head {
+    format: String,
+    version: u32,
+    world_name: WorldName,
+    template_name: TemplateName,
+    persistent: bool,
+}
+
+/// Every other line: one record of the log.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Line {
+    seq: u64,
+    id: Uuid,
+    at_ms: i64,
+    event: Box<RawValue>,
+}
+
+impl Http {
+    pub async fn export(&self, context: &Context, name: &WorldName) -> Result<Body, Failure> {
+        let (_, Entered { cell, presence }) = self.own(context, name).await?;
+        let head = Head {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            world_name: cell.name.clone(),
+            template_name: cell.view().await?.template_name,
+            persistent: cell.is_persistent(),
+        };
+        let head = line(&head)?;
+        let lines = async_stream::try_stream! {
+            let _here = presence;
+            yield head;
+            let mut after = 0;
+            loop {
+                let page = cell.services.log.read(cell.id, after, PAGE).await.map_err(storage).map_err(broken)?;
+                // What an older log no longer has is left out; the numbers say so.
+                after = after.max(page.floor);
+                if page.records.is_empty() && after >= page.head {
+                    return;
+                }
+                let mut lines = BytesMut::new();
+                for record in page.records {
+                    after = record.seq;
+                    lines.put(record_line(record).map_err(broken)?);
+                }
+                yield lines.freeze();
+            }
+        };
+        let lines: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send>> =
+            Box::pin(lines);
+        Ok(Body::from_stream(lines))
+    }
+
+    pub async fn import(&self, context: &Context, name: Option<WorldName>, body: &[u8]) -> Result<World, Failure> {
+        let caller = self.require_caller(context).await?;
+        let text = str::from_utf8(body).map_err(|_| invalid(1, "is not UTF-8"))?;
+        let mut lines = text.lines().enumerate().map(|(at, text)| (at + 1, text)).filter(|(_, text)| !text.is_empty());
+        let (at, first) = lines.next().ok_or_else(|| invalid(1, "is missing: an export begins with a line that says what it is"))?;
+        let head: Head = serde_json::from_str(first).map_err(|_| invalid(at, "does not say what this is"))?;
+        if head.format != FORMAT || head.version > VERSION {
+            return Err(invalid(at, "names another format, or a newer version of it"));
+        }
+        let mut drafts = Vec::new();
+        let mut title = None;
+        for (at, text) in lines {
+            let Line { seq, id, at_ms, event } =
+                serde_json::from_str(text).map_err(|_| invalid(at, "is not a record of a log"))?;
+            if seq != drafts.len() as u64 + 1 {
+                return Err(invalid(at, "has a seq that does not follow the one before it, from 1"));
+            }
+            let event_read = Event::from_record(event.get().as_bytes()).map_err(|_| invalid(at, "holds no known event"))?;
+            event_read.check().map_err(|reason| invalid(at, reason))?;
+            if (seq == 1) != matches!(event_read, Event::WorldCreated { .. }) {
+                return Err(invalid(at, "must be the creation of the world if it is the first, and only then"));
+            }
+            if let Event::WorldCreated { title: now, .. } | Event::WorldUpdated { title: now, .. } = &event_read {
+                title = now.clone();
+            }
+            drafts.push(Draft { id, at_ms, body: Bytes::copy_from_slice(event.get().as_bytes()) });
+        }
+        if drafts.is_empty() {
+            return Err(invalid(at + 1, "is missing: a world has at least its creation"));
+        }
+        let name = name.unwrap_or(head.world_name);
+        let title: Option<Title> = title;
+        let entered = self
+            .app
+            .worlds
+            .restore(caller.user.as_str(), &name, &head.template_name, head.persistent, title, drafts)
+            .await?;
+        world(&entered.cell).await
+    }
+}
+
+fn line(value: &impl Serialize) -> Result<Bytes, Failure> {
+    let mut text = serde_json::to_vec(value).map_err(Failure::internal)?;
+    text.push(b'\n');
+    Ok(text.into())
+}
+
+fn record_line(record: Record) -> Result<Bytes, Failure> {
+    let body = String::from_utf8(record.body.to_vec()).map_err(Failure::internal)?;
+    let event = RawValue::from_string(body).map_err(Failure::internal)?;
+    line(&Line { seq: record.seq, id: record.id, at_ms: record.at_ms, event })
+}
+
+fn broken(failure: Failure) -> std::io::Error {
+    failure.log();
+    std::io::Error::other("the export cannot go on")
+}
+
+/// The import is refused; `line` counts from 1.
+fn invalid(line: usize, reason: &str) -> Failure {
+    let violation = Violation {
+        pointer: format!("/{line}"),
+        keyword: "import".to_owned(),
+        limit: None,
+        message: format!("line {line} {reason}"),
+    };
+    let details = ErrorDetails { errors: Some(Violations::trusted(vec![violation])), ..ErrorDetails::default() };
+    Failure::new(ErrorCode::InvalidMessage, format!("the import is not valid: line {line} {reason}")).details(details)
+}

@@ -1,0 +1,16 @@
+//! The domain without I/O: tables of cases, and one random walk through everything that can happen in a world.
+
+mod agents;
+mod cancel;
+mod hub;
+mod live_reply;
+mod memory;
+mod outbox;
+mod publish;
+mod queue;
+mod random_walk;
+mod retry;
+mod routing;
+mod stage;
+mod templates;
+mod turns;
