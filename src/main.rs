@@ -21,7 +21,7 @@ by itself. Without either, a scripted demo answers.";
 fn command() -> Command {
     let serve =
         Command::new("serve").about("Run the server; also what happens without a command").args(Config::arguments());
-    let chat = Command::new("chat").about("Talk to the agents of a running server from the terminal");
+    let chat = chat::Options::augment_args(Command::new("chat"));
     Command::new("agent-world")
         .about("A real-time server for worlds of LLM agents that talk to people and to each other.")
         .version(env!("CARGO_PKG_VERSION"))
@@ -30,7 +30,7 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .after_help(AFTER_HELP)
         .subcommand(serve.after_help(AFTER_HELP))
-        .subcommand(chat::Options::augment_args(chat))
+        .subcommand(chat.about("Talk to the agents of a running server from the terminal"))
 }
 
 fn main() -> ExitCode {

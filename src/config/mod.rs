@@ -96,11 +96,11 @@ settings! {
     script: Option<PathBuf> ["FILE"] = None;
 
     "Who may use it" =>
-    /// Web origin whose pages may connect, besides those of this machine, as https://app.example.com; `*` for all
+    /// Web origin whose pages may connect, besides those of this machine, as `https://app.example.com`; `*` for all
     allow_origin: Vec<String> ["ORIGIN", origins] = Vec::new();
-    /// Name under which the server may be reached, besides this machine's own, as chat.example.com; `*` for all
+    /// Name under which the server may be reached, besides this machine's own, as `chat.example.com`; `*` for all
     allow_host: Vec<String> ["HOST", hosts] = Vec::new();
-    /// Model servers to which clients may point agents, as [scheme://]host[:port], *.example.com or 10.0.0.0/8.
+    /// Model servers to which clients may point agents, as `[scheme://]host[:port]`, `*.example.com` or `10.0.0.0/8`.
     /// This machine is allowed as long as the server listens on loopback
     allow_base_url: Vec<String> ["PATTERN", base_urls] = Vec::new();
     /// Believe the X-Forwarded-… headers: for a server that only a proxy can reach

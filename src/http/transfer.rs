@@ -91,15 +91,20 @@ impl Http {
             if seq != drafts.len() as u64 + 1 {
                 return Err(invalid(at, "has a seq that does not follow the one before it, from 1"));
             }
-            let event_read = Event::from_record(event.get().as_bytes()).map_err(|_| invalid(at, "holds no known event"))?;
-            event_read.check().map_err(|reason| invalid(at, reason))?;
-            if (seq == 1) != matches!(event_read, Event::WorldCreated { .. }) {
+            let mut event = Event::from_record(event.get().as_bytes()).map_err(|_| invalid(at, "holds no known event"))?;
+            event.check().map_err(|reason| invalid(at, reason))?;
+            // Keys are not exported, so there are none here.
+            if let Event::AgentCreated { agent } | Event::AgentUpdated { agent } = &mut event {
+                agent.config.has_api_key = false;
+            }
+            if (seq == 1) != matches!(event, Event::WorldCreated { .. }) {
                 return Err(invalid(at, "must be the creation of the world if it is the first, and only then"));
             }
-            if let Event::WorldCreated { title: now, .. } | Event::WorldUpdated { title: now, .. } = &event_read {
+            if let Event::WorldCreated { title: now, .. } | Event::WorldUpdated { title: now, .. } = &event {
                 title = now.clone();
             }
-            drafts.push(Draft { id, at_ms, body: Bytes::copy_from_slice(event.get().as_bytes()) });
+            let body = Bytes::from(event.to_record().map_err(Failure::internal)?);
+            drafts.push(Draft { id, at_ms, body });
         }
         if drafts.is_empty() {
             return Err(invalid(at + 1, "is missing: a world has at least its creation"));

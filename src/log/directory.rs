@@ -3,7 +3,7 @@ use sha2::{Digest, Sha256};
 use super::{Answer, Draft, Head, KeyWrite, WorldId};
 
 /// A session token as it is stored: its SHA-256 only (docs/PROTOCOL.md §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub(super) [u8; 32]);
 
 impl TokenHash {

@@ -1,9 +1,10 @@
 //! Who is calling: users and their session tokens (docs/PROTOCOL.md §5). A token is 256 bits, stored as SHA-256.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -17,17 +18,51 @@ use crate::{
 #[derive(Debug)]
 pub struct Identity {
     pub user: UserId,
+    /// Says when the token that was used is revoked.
+    pub revocation: Revocation,
     /// A token that is not stored yet: it becomes valid with the user's first write, and is void otherwise.
     unsaved: Mutex<Option<SessionToken>>,
 }
 
+/// Whether a token was revoked while somebody uses it.
+#[derive(Clone, Debug)]
+pub struct Revocation(watch::Receiver<bool>);
+
+impl Revocation {
+    /// Returns when it is revoked. Cancel-safe.
+    pub async fn wait(&mut self) {
+        if self.0.wait_for(|revoked| *revoked).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
 pub struct Identities {
     log: Arc<dyn Store>,
+    /// The tokens in use.
+    used: Mutex<Used>,
+}
+
+#[derive(Default)]
+struct Used {
+    tokens: HashMap<TokenHash, watch::Sender<bool>>,
+    sweep_at: usize,
+}
+
+impl Used {
+    fn follow(&mut self, token: TokenHash) -> Revocation {
+        if self.tokens.len() >= self.sweep_at {
+            self.tokens.retain(|_, revoked| revoked.receiver_count() > 0);
+            self.sweep_at = (self.tokens.len() * 2).max(1_024);
+        }
+        let revoked = self.tokens.entry(token).or_insert_with(|| watch::channel(false).0);
+        Revocation(revoked.subscribe())
+    }
 }
 
 impl Identities {
     pub fn new(log: Arc<dyn Store>) -> Self {
-        Self { log }
+        Self { log, used: Mutex::default() }
     }
 
     /// A new anonymous user and its token, nothing of it stored.
@@ -36,7 +71,8 @@ impl Identities {
         getrandom::fill(&mut secret).map_err(Failure::internal)?;
         let token = SessionToken::trusted(URL_SAFE_NO_PAD.encode(secret));
         let user = UserId::trusted(format!("anon_{}", Uuid::new_v4()));
-        Ok((Identity { user, unsaved: Mutex::new(Some(token.clone())) }, token))
+        let revocation = self.used.lock().follow(TokenHash::of(token.as_str()));
+        Ok((Identity { user, revocation, unsaved: Mutex::new(Some(token.clone())) }, token))
     }
 
     /// The user of a token; never a silent new one.
@@ -44,9 +80,12 @@ impl Identities {
         let unknown = || Failure::new(ErrorCode::Unauthenticated, "the session token is unknown or was revoked");
         // What is not of a token's form is not looked up.
         let token = SessionToken::try_from(token.to_owned()).map_err(|_| unknown())?;
-        let user = self.log.find_session(TokenHash::of(token.as_str()), now_ms()).await.map_err(storage)?;
+        let hash = TokenHash::of(token.as_str());
+        // Followed before it is looked up: a revocation in between is not missed.
+        let revocation = self.used.lock().follow(hash);
+        let user = self.log.find_session(hash, now_ms()).await.map_err(storage)?;
         let user = UserId::try_from(user.ok_or_else(unknown)?).map_err(Failure::internal)?;
-        Ok(Identity { user, unsaved: Mutex::new(None) })
+        Ok(Identity { user, revocation, unsaved: Mutex::new(None) })
     }
 
     /// Stores user and token, if they are not.
@@ -61,6 +100,11 @@ impl Identities {
     }
 
     pub async fn revoke(&self, token: &str) -> Result<bool, Failure> {
-        self.log.revoke_session(TokenHash::of(token)).await.map_err(storage)
+        let hash = TokenHash::of(token);
+        let revoked = self.log.revoke_session(hash).await.map_err(storage)?;
+        if let Some(users) = self.used.lock().tokens.remove(&hash) {
+            users.send_replace(true);
+        }
+        Ok(revoked)
     }
 }

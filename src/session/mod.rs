@@ -18,7 +18,7 @@ use crate::{
     world::{Answer, provider_kind, Command, Entered, Key, Outcome, Subscription, View, WorldCell, Worlds},
 };
 
-pub use identity::{Identities, Identity};
+pub use identity::{Identities, Identity, Revocation};
 pub use rate::Rates;
 pub use stats::Stats;
 

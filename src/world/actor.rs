@@ -46,7 +46,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub enum Mail {
     Execute { command: Box<Command>, key: Option<Key>, answer: oneshot::Sender<Result<Outcome, Failure>> },
-    View(oneshot::Sender<View>),
+    View(oneshot::Sender<Result<View, Failure>>),
     IsBusy(oneshot::Sender<bool>),
     Interrupt(oneshot::Sender<Result<(), Failure>>),
     Close(oneshot::Sender<()>),
@@ -114,7 +114,8 @@ fn refuse_all(mut inbox: mpsc::Receiver<Mail>, failure: Failure) {
         match mail {
             Mail::Execute { answer, .. } => drop(answer.send(Err(failure.clone()))),
             Mail::Interrupt(answer) => drop(answer.send(Err(failure.clone()))),
-            Mail::View(_) | Mail::IsBusy(_) | Mail::Close(_) => {}
+            Mail::View(answer) => drop(answer.send(Err(failure.clone()))),
+            Mail::IsBusy(_) | Mail::Close(_) => {}
         }
     }
 }
@@ -158,7 +159,7 @@ impl Actor {
                 let outcome = self.execute(&command, key).await;
                 let _ = answer.send(outcome);
             }
-            Mail::View(answer) => drop(answer.send(self.view())),
+            Mail::View(answer) => drop(answer.send(Ok(self.view()))),
             Mail::IsBusy(answer) => drop(answer.send(self.world.is_busy() || !self.unrecorded.is_empty())),
             Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
             Mail::Close(answer) => {
@@ -194,7 +195,8 @@ impl Actor {
                 return Ok(Outcome { answer, duplicate: true });
             }
         }
-        if services.draining.load(Ordering::Relaxed) {
+        let new_work = matches!(command, Command::Chat { .. } | Command::Retry { .. });
+        if new_work && services.draining.load(Ordering::Relaxed) {
             let text = "the server is about to stop; send this again in a moment";
             return Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(2_000));
         }
@@ -415,7 +417,10 @@ impl Actor {
         };
         let live = Arc::new(LiveReply::new(reply.clone()));
         self.take_in(&decision.events, &ids, at_ms, Some(live.clone()));
-        let Some(call) = turn::call(&self.world, &self.cell, agent, &self.secrets) else { return };
+        let Some(call) = turn::call(&self.world, &self.cell, agent, &self.secrets) else {
+            self.unrecorded.push((reply.message_id.clone(), turn::failed()));
+            return self.record_ends().await;
+        };
         let notes = self.notes.0.clone();
         let agent = agent.clone();
         let chosen = async move |provider, model| {

@@ -170,7 +170,7 @@ impl WorldCell {
     }
 
     pub async fn view(&self) -> Result<View, Failure> {
-        self.ask(actor::Mail::View).await
+        self.ask(actor::Mail::View).await?
     }
 
     /// Makes sure that what waits in the log runs: for a starting server.

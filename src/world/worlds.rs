@@ -219,8 +219,10 @@ impl Worlds {
 
     async fn remove(&self, cell: &Arc<WorldCell>) -> Result<(), Failure> {
         cell.close().await;
-        self.services.log.delete_world(cell.id).await.map_err(storage)?;
+        let deleted = self.services.log.delete_world(cell.id).await;
+        // Should storage have failed, the world is still there, and is found anew.
         self.known.lock().remove(&cell.id);
+        deleted.map_err(storage)?;
         tracing::info!(user = cell.user.as_str(), world = %cell.id, "world deleted");
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::{
         self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, EventId, FrameId, RetryAfterMs, ServerFrame,
         ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
-    session::{App, Session},
+    session::{App, Revocation, Session},
     shutdown::{Phase, Shutdown},
     world::{Delivery, now_ms, timestamp},
 };
@@ -41,6 +41,9 @@ pub struct Connection {
     client_id: ClientId,
     shutdown: Shutdown,
     clock: Clock,
+    revoked: Revocation,
+    /// That the server is about to stop.
+    told: bool,
 }
 
 /// Why a connection is over. `None` as close code: the peer closed, or is gone.
@@ -56,7 +59,8 @@ impl Connection {
         deadlines: Deadlines,
     ) -> Self {
         let client_id = ClientId::from(Uuid::now_v7());
-        Self { app, session, socket, peer, client_id, shutdown, clock: Clock::new(deadlines) }
+        let revoked = session.identity.revocation.clone();
+        Self { app, session, socket, peer, client_id, shutdown, clock: Clock::new(deadlines), revoked, told: false }
     }
 
     /// Runs until either side ends it.
@@ -64,8 +68,10 @@ impl Connection {
         let (client, user) = (self.client_id.clone(), self.session.identity.user.clone());
         tracing::info!(client = %client, user = user.as_str(), peer = %self.peer.address, "connected");
         let Over(code) = self.serve(new_token).await;
-        if let Some(code) = code {
-            self.close(code).await;
+        match code {
+            Some(code) => close(&mut self.socket, code, self.clock.deadlines.close).await,
+            // The peer's close frame is answered with the next flush.
+            None => drop(tokio::time::timeout(self.clock.deadlines.close, self.socket.flush()).await),
         }
         let code = code.map_or(1000, |code| code.code);
         tracing::info!(client = %client, user = user.as_str(), code, "disconnected");
@@ -91,6 +97,7 @@ impl Connection {
                     }
                 }
                 phase = self.shutdown.changed() => self.leave(phase).await,
+                () = self.revoked.wait() => Err(Over(Some(CloseCode::TOKEN))),
             };
             let flushed = match next {
                 Ok(()) => self.flush().await,
@@ -237,18 +244,23 @@ impl Connection {
     async fn leave(&mut self, phase: Phase) -> Result<(), Over> {
         match phase {
             Phase::Serving => Ok(()),
-            Phase::Draining => {
-                let data = Draining { retry_after_ms: RetryAfterMs::saturating(RETRY_AFTER_MS) };
-                let message = "The server is about to stop.".to_owned();
-                self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data }))).await
+            Phase::Draining => self.say_draining().await,
+            Phase::Closing => {
+                if !std::mem::take(&mut self.told) {
+                    self.say_draining().await?;
+                }
+                Err(Over(Some(CloseCode::DRAINING)))
             }
-            Phase::Closing => Err(Over(Some(CloseCode::DRAINING))),
         }
     }
 
-    async fn close(&mut self, code: CloseCode) {
-        close(&mut self.socket, code, self.clock.deadlines.close).await;
+    async fn say_draining(&mut self) -> Result<(), Over> {
+        self.told = true;
+        let data = Draining { retry_after_ms: RetryAfterMs::saturating(RETRY_AFTER_MS) };
+        let message = "The server is about to stop.".to_owned();
+        self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data }))).await
     }
+
 }
 
 /// What the session's subscription brings; never, without one.

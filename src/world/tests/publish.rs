@@ -149,8 +149,8 @@ fn filters() {
     let agents = |name: &str| Some(AgentFilter::try_from(vec![stage::name(name)]).unwrap());
     let world = "worldCreated agentCreated agentCreated";
     for (filter, expected) in [
-        (Filter::chat(), format!("{world} message replyStarted replyEnded message replyStarted message replyEnded message")),
-        (Filter::new([EventKind::World], agents("nobody")), world.to_owned()),
+        (Filter::chat(), format!("{world} message replyStarted replyEnded message replyStarted message replyEnded message settled")),
+        (Filter::new([EventKind::World], agents("nobody")), format!("{world} settled")),
         (Filter::new([EventKind::Message], None), "message message message message".to_owned()),
         (Filter::new([EventKind::Message], agents("A1")), "message message message message".to_owned()),
         (Filter::new([EventKind::Message], agents("a2")), "message message message".to_owned()),
@@ -159,7 +159,7 @@ fn filters() {
         (Filter::new([EventKind::System], agents("a1")), "routed routed".to_owned()),
         (
             Filter::new(kinds, agents("a1")),
-            format!("{world} message routed replyStarted replyEnded message message routed message"),
+            format!("{world} message routed replyStarted replyEnded message message routed message settled"),
         ),
     ] {
         assert_eq!(passed(&filter).join(" "), expected, "{filter:?}");
