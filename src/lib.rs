@@ -16,6 +16,7 @@ pub mod http;
 mod listen;
 pub mod log;
 pub mod peer;
+mod problem;
 pub mod protocol;
 pub mod provider;
 mod secret;

@@ -1,4 +1,4 @@
-//! The other end of a TCP connection, and when bytes last went either way.
+//! The other end of a TCP connection: who it says it is, and when bytes last went either way.
 
 use std::{
     io,
@@ -12,11 +12,24 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{HeaderMap, header};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::Instant,
 };
+
+use crate::{error::Failure, protocol::ErrorCode};
+
+/// The token of `Authorization: Bearer …`. Another scheme is refused: nobody is somebody else silently.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().unwrap_or_default();
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim().to_owned())),
+        _ => Err(Failure::new(ErrorCode::Unauthenticated, "send the session token as: Authorization: Bearer TOKEN")),
+    }
+}
 
 /// Who is connected. Found in the extensions of every request.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ use crate::{
     shutdown::{Phase, Shutdown, ShutdownControl},
     upkeep,
     world::{Counters, Gate, InvalidTemplate, Services, Settings, Templates, Worlds},
-    ws::{Deadlines, WsState},
+    ws::{self, Deadlines, WsState},
 };
 
 /// Time that connections get for their closing handshake.
@@ -166,7 +166,7 @@ fn router(config: &Config, address: SocketAddr, app: &Arc<App>, shutdown: &Shutd
     let guard =
         http::Guard::new(address, &config.allow_host, &config.allow_origin, config.trust_proxy, rate);
     let api = http::Http { app: app.clone(), shutdown: shutdown.clone(), max_body: config.max_body_bytes };
-    http::router(Arc::new(api), ws, Arc::new(guard))
+    http::router(Arc::new(api), Arc::new(guard), ws::router(ws))
 }
 
 fn providers(config: &Config) -> Result<Providers, StartError> {

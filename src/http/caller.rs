@@ -1,24 +1,15 @@
 //! Who is calling over HTTP: the bearer token, and the user behind it.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 
 use super::Http;
 use crate::{
     error::Failure,
+    peer::bearer,
     protocol::{ErrorCode, WorldName},
     session::Identity,
     world::{Entered, not_found},
 };
-
-/// The token of `Authorization: Bearer …`. Another scheme is refused: nobody is somebody else silently.
-pub fn bearer(headers: &HeaderMap) -> Result<Option<String>, Failure> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let value = value.to_str().unwrap_or_default();
-    match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim().to_owned())),
-        _ => Err(Failure::new(ErrorCode::Unauthenticated, "send the session token as: Authorization: Bearer TOKEN")),
-    }
-}
 
 /// What a request brings besides its parameters and body.
 pub struct Context {

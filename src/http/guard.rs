@@ -13,8 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::problem;
-use crate::{error::Failure, peer::Peer, protocol::ErrorCode, session::Rates};
+use crate::{error::Failure, peer::Peer, problem::problem, protocol::ErrorCode, session::Rates};
 
 pub struct Guard {
     hosts: Vec<String>,

@@ -9,7 +9,6 @@ mod documents;
 mod events;
 mod guard;
 mod health;
-mod problem;
 mod replies;
 pub mod routes;
 mod sessions;
@@ -26,21 +25,19 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing,
 };
 use bytes::Bytes;
 
-pub use caller::{Context, bearer};
+pub use caller::Context;
 pub use guard::Guard;
-pub use problem::{ProblemResponse, problem};
 use routes::{Content, Operation, Reply, Unrouted};
 
 use crate::{
     error::Failure,
+    problem::{ProblemResponse, problem},
     protocol::ErrorCode,
     session::App,
     shutdown::Shutdown,
-    ws::{self, WsState},
 };
 
 /// An import is as large as a world's log.
@@ -70,14 +67,10 @@ impl Drop for CountedStream {
     }
 }
 
-/// Everything that the server answers, behind the guard.
-pub fn router(http: Arc<Http>, ws: Arc<WsState>, guard: Arc<Guard>) -> Router {
-    Router::new()
-        .route("/ws", routing::get(ws::upgrade))
-        .with_state(ws)
-        .fallback(answer)
-        .with_state(http)
-        .layer(middleware::from_fn_with_state(guard, guard::guard))
+/// Everything that is answered over HTTP, and `others`, behind the guard.
+pub fn router(http: Arc<Http>, guard: Arc<Guard>, others: Router) -> Router {
+    let guarded = middleware::from_fn_with_state(guard, guard::guard);
+    others.merge(Router::new().fallback(answer).with_state(http)).layer(guarded)
 }
 
 async fn answer(State(http): State<Arc<Http>>, request: Request) -> Response {

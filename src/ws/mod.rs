@@ -7,8 +7,9 @@ mod upgrade;
 
 use std::sync::{Arc, atomic::Ordering};
 
+use axum::{Router, routing};
+
 pub use deadlines::Deadlines;
-pub use upgrade::upgrade;
 
 use crate::{session::App, shutdown::Shutdown};
 
@@ -19,6 +20,11 @@ pub struct WsState {
     pub deadlines: Deadlines,
     /// Bytes of the largest frame that is read.
     pub max_frame: usize,
+}
+
+/// The route of the handshake.
+pub fn router(state: Arc<WsState>) -> Router {
+    Router::new().route("/ws", routing::get(upgrade::upgrade)).with_state(state)
 }
 
 /// Counts a connection as long as it lives.

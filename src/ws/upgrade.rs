@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     error::Failure,
-    http::problem,
-    peer::Peer,
+    peer::{Peer, bearer},
+    problem::problem,
     protocol::{CloseCode, ErrorCode, ErrorDetails, KnownNames, ServerMessage, SessionToken, VERSION, codec},
     session::{Identity, Session},
 };
@@ -106,7 +106,7 @@ async fn identify(
     offer: &Offer,
     headers: &HeaderMap,
 ) -> Result<(Identity, Option<SessionToken>), Failure> {
-    let token = match crate::http::bearer(headers)? {
+    let token = match bearer(headers)? {
         Some(token) => Some(token),
         None => offer.token.clone(),
     };
