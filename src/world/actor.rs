@@ -144,7 +144,7 @@ impl Actor {
                 () = tokio::time::sleep(RETRY), if retry => self.record_ends().await,
                 () = sleep_until(idle_since + idle_unload), if idle => {
                     if self.cell.may_leave() {
-                        return self.save_snapshot().await;
+                        return;
                     }
                     idle_since = Instant::now();
                 }
@@ -216,6 +216,7 @@ impl Actor {
             None => None,
         };
         self.commit(decision, key).await?;
+        self.bound_log().await;
         self.schedule();
         Ok(Outcome { answer, duplicate: false })
     }
@@ -459,17 +460,29 @@ impl Actor {
                 return;
             }
         }
+        self.bound_log().await;
         self.schedule();
     }
 
-    async fn save_snapshot(&mut self) {
-        if self.world.head < self.snapshot_at + self.cell.services.settings.snapshot_every {
+    /// Writes a snapshot now and then, which bounds what opening the world reads, and lets records go that a setting
+    /// says are too old. Neither is needed for anything to be right, so a failure is only logged.
+    async fn bound_log(&mut self) {
+        let settings = &self.cell.services.settings;
+        if self.world.head < self.snapshot_at + settings.snapshot_every {
             return;
         }
+        let log = &self.cell.services.log;
         let Ok(body) = serde_json::to_vec(&self.world) else { return };
-        let snapshot = Snapshot { seq: self.world.head, body: Bytes::from(body) };
-        if let Err(error) = self.cell.services.log.save_snapshot(self.cell.id, snapshot).await {
-            tracing::warn!(world = %self.cell.id, %error, "failed to save a snapshot");
+        let head = self.world.head;
+        let mut saved = log.save_snapshot(self.cell.id, Snapshot { seq: head, body: Bytes::from(body) }).await;
+        self.snapshot_at = head;
+        if let Some(upto) = settings.keep_records.and_then(|keep| head.checked_sub(keep)).filter(|upto| *upto > 0)
+            && saved.is_ok()
+        {
+            saved = log.truncate(self.cell.id, upto).await.map(drop);
+        }
+        if let Err(error) = saved {
+            tracing::warn!(world = %self.cell.id, %error, "failed to bound the log");
         }
     }
 }

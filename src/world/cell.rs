@@ -47,6 +47,8 @@ pub struct Settings {
     pub grace: std::time::Duration,
     /// Records after which a new snapshot is worth writing.
     pub snapshot_every: u64,
+    /// Records that a world's log keeps; older ones go. None: all of them.
+    pub keep_records: Option<u64>,
 }
 
 impl Default for Settings {
@@ -56,6 +58,7 @@ impl Default for Settings {
             idle_unload: std::time::Duration::from_secs(30),
             grace: std::time::Duration::from_secs(5 * 60),
             snapshot_every: 1_000,
+            keep_records: None,
         }
     }
 }

@@ -35,7 +35,7 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(not_writable(error)),
         }
         // The database's own -wal and -shm take the mode of this file.
-        let database = path.join("log.db");
+        let database = database(path);
         private(&database).map_err(not_writable)?;
         File::open(path)
             .and_then(|dir| dir.sync_all())
@@ -51,6 +51,11 @@ impl DataDir {
     pub fn database(&self) -> &Path {
         &self.database
     }
+}
+
+/// Where the database of a data directory lies.
+pub(super) fn database(dir: &Path) -> PathBuf {
+    dir.join("log.db")
 }
 
 fn private(path: &Path) -> io::Result<File> {

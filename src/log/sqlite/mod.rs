@@ -3,6 +3,7 @@
 //! One thread writes, with group commit (`writer.rs`, `commit.rs`); a few connections read beside it
 //! (`readers.rs`). WAL with `synchronous=FULL`: what is answered is on disk.
 
+mod backup;
 mod commit;
 mod data_dir;
 mod directory;
@@ -28,7 +29,11 @@ use rusqlite::{Connection, Row};
 use tokio::time::Instant;
 
 use super::Error;
+pub use backup::{BackupError, backup, restore};
 pub use writer::Stats;
+
+/// New epochs for all worlds; their keys counted within the old ones.
+const RENEW_EPOCHS: &str = "UPDATE worlds SET epoch = lower(hex(randomblob(8))); DELETE FROM keys;";
 
 /// Settings of the embedded storage.
 #[derive(Clone, Debug)]
@@ -127,8 +132,7 @@ impl Sqlite {
     /// restored, so that no cursor of the lost history resumes in this one (docs/PROTOCOL.md §4).
     pub async fn renew_epochs(&self) -> Result<(), Error> {
         self.writing(|conn| {
-            let renew = "UPDATE worlds SET epoch = lower(hex(randomblob(8))); DELETE FROM keys;";
-            Ok(conn.execute_batch(renew)?)
+            Ok(conn.execute_batch(RENEW_EPOCHS)?)
         })
         .await
     }
