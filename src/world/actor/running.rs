@@ -1,0 +1,159 @@
+//! Turns from the actor's side: they are let in at the gate, start, end; those that nobody runs any more are closed.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::task::{Id, JoinError};
+
+use super::{Actor, Note, Running, mint};
+use crate::{
+    error::Failure,
+    protocol::{AgentName, ErrorCode, FinishReason, MessageId},
+    world::{
+        decide::{Context, Decision},
+        event::Event,
+        gate::Pass,
+        reply::LiveReply,
+        time::now_ms,
+        turn,
+        turns::Ending,
+    },
+};
+
+/// How long to wait before what storage refused is tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(500);
+
+impl Actor {
+    /// A started turn that nobody runs was cut off by a crash: it ends here, and never runs again by itself.
+    pub(super) async fn recover(&mut self) {
+        let cut_off: Vec<_> = self
+            .world
+            .agents()
+            .filter_map(|agent| agent.running.as_ref())
+            .map(|turn| turn.reply.message_id.clone())
+            .collect();
+        for reply in cut_off {
+            self.unrecorded.push((reply, Ending::stopped(String::new(), FinishReason::Interrupted)));
+        }
+        self.record_ends().await;
+        self.schedule();
+    }
+
+    pub(super) async fn interrupt(&mut self) -> Result<(), Failure> {
+        let running: Vec<_> = self.running.keys().cloned().collect();
+        for reply in running {
+            let text = self.running.get(&reply).map_or_else(String::new, |running| running.live.freeze());
+            self.unrecorded.push((reply, Ending::stopped(text, FinishReason::Interrupted)));
+        }
+        self.record_ends().await;
+        match self.unrecorded.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::new(ErrorCode::StorageError, "the ends of replies could not be stored")),
+        }
+    }
+
+    /// Sends the next turn of every agent that may start one to the gate.
+    pub(super) fn schedule(&mut self) {
+        if self.cell.services.draining.load(Ordering::Relaxed) {
+            return;
+        }
+        for agent in self.world.agents() {
+            let name = &agent.public.name;
+            let next = !agent.waiting.is_empty() && agent.running.is_none();
+            if next && self.at_the_gate.insert(name.clone()) {
+                let (notes, cell, agent) = (self.notes.0.clone(), self.cell.clone(), name.clone());
+                tokio::spawn(async move {
+                    let pass = cell.services.gate.enter(&cell.user).await;
+                    let _ = notes.send(Note::Ready { agent, pass }).await;
+                });
+            }
+        }
+    }
+
+    pub(super) async fn note(&mut self, note: Note) {
+        match note {
+            Note::Ready { agent, pass } => {
+                self.at_the_gate.remove(&agent);
+                if let Some(pass) = pass
+                    && !self.cell.services.draining.load(Ordering::Relaxed)
+                {
+                    self.start(&agent, pass).await;
+                    self.schedule();
+                }
+            }
+            Note::Chosen { agent, provider, model } => {
+                let event = Event::ProviderChosen { agent_name: agent, provider, model };
+                if let Err(failure) = self.commit(Decision::done(vec![event]), None).await {
+                    failure.log();
+                }
+            }
+        }
+    }
+
+    pub(super) async fn start(&mut self, agent: &AgentName, pass: Pass) {
+        let no_text = |_: &MessageId| String::new();
+        let at_ms = now_ms();
+        let mut context = Context { at_ms, mint: &mut mint, text_of: &no_text };
+        let Some(events) = self.world.start_turn(agent.as_str(), &mut context) else { return };
+        let decision = Decision::done(events);
+        let ids = match self.append(&decision, None, at_ms).await {
+            Ok(ids) => ids,
+            Err(failure) => {
+                // The turn still waits; it is tried again.
+                failure.log();
+                return tokio::time::sleep(RETRY).await;
+            }
+        };
+        let Some(Event::ReplyStarted { reply }) = decision.events.first() else {
+            return self.take_in(&decision.events, &ids, at_ms, None);
+        };
+        let live = Arc::new(LiveReply::new(reply.clone()));
+        self.take_in(&decision.events, &ids, at_ms, Some(live.clone()));
+        let Some(call) = turn::call(&self.world, &self.cell, agent, &self.secrets) else {
+            self.unrecorded.push((reply.message_id.clone(), turn::failed()));
+            return self.record_ends().await;
+        };
+        let notes = self.notes.0.clone();
+        let agent = agent.clone();
+        let chosen = async move |provider, model| {
+            let _ = notes.send(Note::Chosen { agent, provider, model }).await;
+        };
+        let task = self.turns.spawn(turn::run(self.cell.clone(), live.clone(), call, chosen));
+        self.task_of.insert(task.id(), reply.message_id.clone());
+        self.running.insert(reply.message_id.clone(), Running { live, task, _pass: pass });
+    }
+
+    pub(super) async fn ended(&mut self, ended: Result<(Id, Ending), JoinError>) {
+        let (task, ending) = match ended {
+            Ok((task, ending)) => (task, ending),
+            // Aborted because its end is recorded already, or a bug of ours.
+            Err(error) => (error.id(), turn::failed()),
+        };
+        let Some(reply) = self.task_of.remove(&task) else { return };
+        if self.running.contains_key(&reply) {
+            self.unrecorded.push((reply, ending));
+            self.record_ends().await;
+        }
+    }
+
+    /// Records the ends that wait for it. What storage refuses is tried again later: an end is never lost.
+    pub(super) async fn record_ends(&mut self) {
+        while let Some((reply, ending)) = self.unrecorded.pop() {
+            let no_text = |_: &MessageId| String::new();
+            let mut context = Context { at_ms: now_ms(), mint: &mut mint, text_of: &no_text };
+            let Some(events) = self.world.end_turn(&reply, ending.clone(), &mut context) else {
+                self.running.remove(&reply);
+                continue;
+            };
+            if let Err(failure) = self.commit(Decision::done(events), None).await {
+                failure.log();
+                self.unrecorded.push((reply, ending));
+                return;
+            }
+        }
+        self.bound_log().await;
+        self.schedule();
+    }
+}
