@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    catalogue::{File, entries},
+    catalogue::{File, Message, entries},
     fault::{Fault, Faults},
 };
 
@@ -27,7 +27,8 @@ pub fn bundle(files: &[File]) -> Result<Bundle, Faults> {
     let mut definitions: BTreeMap<String, Definition> = BTreeMap::new();
     let mut faults = Faults::default();
     for file in files {
-        let named = entries(file.json.get("$defs")).map(|(name, schema)| (name.as_str(), format!("/$defs/{name}"), schema));
+        let named =
+            entries(file.json.get("$defs")).map(|(name, schema)| (name.as_str(), format!("/$defs/{name}"), schema));
         let root = file.is_definition().then(|| (file.title(), String::new(), &file.json));
         for (name, pointer, schema) in named.chain(root) {
             if file.path == "envelope.json" {
@@ -46,14 +47,6 @@ pub fn bundle(files: &[File]) -> Result<Bundle, Faults> {
 }
 
 impl Bundle {
-    /// The whole bundle as one JSON Schema document.
-    pub fn document(&self) -> String {
-        let all = self.definitions.iter().filter(|(_, definition)| definition.schema.get("x-frames").is_none());
-        let defs: Map<String, Value> = all.map(|(name, definition)| (name.clone(), definition.schema.clone())).collect();
-        let document = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": defs});
-        serde_json::to_string_pretty(&document).unwrap_or_default()
-    }
-
     /// `root` with the definitions that it reaches.
     pub fn closed(&self, root: &Value) -> Value {
         let mut defs = Map::new();
@@ -72,6 +65,38 @@ impl Bundle {
         }
         root
     }
+}
+
+/// Envelope and payload of one client message in one schema.
+pub fn client_frame(envelope: &Value, message: &Message) -> Value {
+    let mut frame = frame(envelope, message);
+    if let Some(properties) = frame["properties"].as_object_mut()
+        && !message.idempotent
+    {
+        properties.remove("idempotencyKey");
+    }
+    if let Some(required) = frame["required"].as_array_mut() {
+        required.retain(|name| !(message.payload_optional && name == "payload"));
+    }
+    frame
+}
+
+/// Envelope and payload of one server message in one schema.
+pub fn server_frame(envelope: &Value, message: &Message) -> Value {
+    let mut frame = frame(envelope, message);
+    if let Some(properties) = frame["properties"].as_object_mut()
+        && !message.durable
+    {
+        properties.remove("seq");
+    }
+    frame
+}
+
+fn frame(envelope: &Value, message: &Message) -> Value {
+    let mut frame = envelope.clone();
+    frame["properties"]["type"] = json!({"type": "string", "const": message.wire});
+    frame["properties"]["payload"] = json!({"$ref": format!("#/$defs/{}", message.title)});
+    frame
 }
 
 /// The names that `schema` refers to, after [`rewrite`].
@@ -131,7 +156,9 @@ fn rewrite_at(files: &[File], file: &File, schema: &Value, keywords: bool) -> Re
                 let value = match key.as_str() {
                     "$id" | "$schema" | "$defs" | "examples" if keywords => continue,
                     key if keywords && key.starts_with("x-") && key != "x-frames" => continue,
-                    "$ref" if keywords => Value::String(format!("#/$defs/{}", target(files, file, value.as_str().unwrap_or_default())?)),
+                    "$ref" if keywords => {
+                        Value::String(format!("#/$defs/{}", target(files, file, value.as_str().unwrap_or_default())?))
+                    }
                     "default" | "const" | "enum" if keywords => value.clone(),
                     key => rewrite_at(files, file, value, !(keywords && key == "properties"))?,
                 };
@@ -139,7 +166,9 @@ fn rewrite_at(files: &[File], file: &File, schema: &Value, keywords: bool) -> Re
             }
             Value::Object(out)
         }
-        Value::Array(items) => Value::Array(items.iter().map(|item| rewrite_at(files, file, item, true)).collect::<Result<_, _>>()?),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| rewrite_at(files, file, item, true)).collect::<Result<_, _>>()?)
+        }
         other => other.clone(),
     })
 }

@@ -151,7 +151,8 @@ impl Catalogue {
     /// `files` have passed the profile.
     pub fn new(files: &[File]) -> Result<Self, Faults> {
         let messages = |folder| files.iter().filter(|file| file.is_in(folder)).map(message).collect::<Vec<_>>();
-        let routes = files.iter().filter(|file| file.is_in("http")).map(|file| route(files, file)).collect::<Result<_, _>>()?;
+        let routes =
+            files.iter().filter(|file| file.is_in("http")).map(|file| route(files, file)).collect::<Result<_, _>>()?;
         let envelope = find(files, "envelope.json")?;
         let documents = files.iter().filter(|file| file.is_definition() && !file.path.contains('/'));
         Ok(Self {
@@ -194,7 +195,12 @@ fn route(files: &[File], file: &File) -> Result<Route, Fault> {
     for (status, response) in entries(route.get("responses")) {
         responses.push(Response {
             status: status.parse().map_err(|_| {
-                Fault::new(file.path.as_str(), format!("/x-route/responses/{status}"), "is no HTTP status", "three digits")
+                Fault::new(
+                    file.path.as_str(),
+                    format!("/x-route/responses/{status}"),
+                    "is no HTTP status",
+                    "three digits",
+                )
             })?,
             description: text(response, "description").to_owned(),
             content: contents(files, file, response.get("content"))?,

@@ -22,16 +22,34 @@ pub struct Type {
 }
 
 pub enum Shape {
-    Text { min: Option<u64>, max: Option<u64>, pattern: Option<String> },
+    Text {
+        min: Option<u64>,
+        max: Option<u64>,
+        pattern: Option<String>,
+    },
     /// Written by the server only.
     Uuid,
     DateTime,
     Enum(Vec<String>),
-    Integer { min: i64, max: i64 },
-    Number { min: Option<f64>, max: Option<f64> },
-    List { item: Use, min: u64, max: u64, unique: bool },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Number {
+        min: Option<f64>,
+        max: Option<f64>,
+    },
+    List {
+        item: Use,
+        min: u64,
+        max: u64,
+        unique: bool,
+    },
     Struct(Struct),
-    Union { tag: String, variants: Vec<Variant> },
+    Union {
+        tag: String,
+        variants: Vec<Variant>,
+    },
     /// Null, or the named type.
     Patch(Use),
     Free,
@@ -155,7 +173,11 @@ impl Model {
             let description = text(schema, "description").to_owned();
             let value = text(&schema["properties"][tag], "const").to_owned();
             let fields = self.fields(&name, schema, Some(tag))?;
-            self.insert(&name, &description, Shape::Struct(Struct { tag: Some((tag.to_owned(), value.clone())), fields }))?;
+            self.insert(
+                &name,
+                &description,
+                Shape::Struct(Struct { tag: Some((tag.to_owned(), value.clone())), fields }),
+            )?;
             variants.push(Variant { value, name, description });
         }
         Ok(Shape::Union { tag: tag.to_owned(), variants })
@@ -220,8 +242,8 @@ pub fn snake(wire: &str) -> String {
         }
         let before = at.checked_sub(1).and_then(|at| chars.get(at));
         let ends_word = before.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let ends_acronym = before.is_some_and(char::is_ascii_uppercase)
-            && chars.get(at + 1).is_some_and(char::is_ascii_lowercase);
+        let ends_acronym =
+            before.is_some_and(char::is_ascii_uppercase) && chars.get(at + 1).is_some_and(char::is_ascii_lowercase);
         if c.is_ascii_uppercase() && (ends_word || ends_acronym) {
             out.push('_');
         }

@@ -18,9 +18,29 @@ const ID: &str = "https://agent-world.example/schema/";
 
 /// The keywords that say what a value is; everything else is annotation or refused.
 const KEYWORDS: &[&str] = &[
-    "$ref", "type", "properties", "required", "additionalProperties", "oneOf", "anyOf", "items", "minItems", "maxItems",
-    "uniqueItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "enum", "const", "default",
-    "title", "description", "examples",
+    "$ref",
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "oneOf",
+    "anyOf",
+    "items",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "enum",
+    "const",
+    "default",
+    "title",
+    "description",
+    "examples",
 ];
 
 pub fn check(files: &[File]) -> Result<(), Faults> {
@@ -121,15 +141,22 @@ impl Check<'_> {
             return self.fault(at, "boolean schemas are not in the profile", "the shape that is meant");
         };
         for (key, value) in fields {
-            let known = KEYWORDS.contains(&key.as_str()) || key.starts_with("x-") || (at.is_empty() && key.starts_with('$'));
+            let known =
+                KEYWORDS.contains(&key.as_str()) || key.starts_with("x-") || (at.is_empty() && key.starts_with('$'));
             if !known || (key == "$anchor" || key.starts_with("$dynamic") || key == "$recursiveRef") {
                 self.fault(&format!("{at}/{key}"), format!("{key} is not in the profile"), instead_of(key));
             }
-            if key == "enum" && value.as_array().is_none_or(|options| options.is_empty() || !options.iter().all(Value::is_string)) {
+            if key == "enum"
+                && value.as_array().is_none_or(|options| options.is_empty() || !options.iter().all(Value::is_string))
+            {
                 self.fault(&format!("{at}/enum"), "an enum lists strings", "strings, and leave the field out for null");
             }
             if key == "type" && !value.is_string() {
-                self.fault(&format!("{at}/type"), "type is one name", "a nullable definition (…Patch) if null means something");
+                self.fault(
+                    &format!("{at}/type"),
+                    "type is one name",
+                    "a nullable definition (…Patch) if null means something",
+                );
             }
         }
     }
@@ -139,14 +166,24 @@ impl Check<'_> {
         match (schema.get("pattern").and_then(Value::as_str), schema.get("format").and_then(Value::as_str)) {
             (Some(pattern), None) => {
                 if let Err(rule) = pattern_in_profile(pattern) {
-                    self.fault(&format!("{at}/pattern"), rule, "^…$ of ASCII classes, quantifiers, groups, alternation");
+                    self.fault(
+                        &format!("{at}/pattern"),
+                        rule,
+                        "^…$ of ASCII classes, quantifiers, groups, alternation",
+                    );
                 }
             }
             (_, Some(_)) if from_outside => {
-                self.fault(&format!("{at}/format"), "no format on what comes in: validators disagree about it", "a pattern");
+                self.fault(
+                    &format!("{at}/format"),
+                    "no format on what comes in: validators disagree about it",
+                    "a pattern",
+                );
             }
             (_, Some("uuid" | "date-time")) | (None, None) => {}
-            (_, Some(_)) => self.fault(&format!("{at}/format"), "only uuid and date-time are formats here", "a pattern"),
+            (_, Some(_)) => {
+                self.fault(&format!("{at}/format"), "only uuid and date-time are formats here", "a pattern")
+            }
         }
         if let (Some(min), Some(max)) = (schema["minLength"].as_u64(), schema["maxLength"].as_u64())
             && min > max
@@ -176,7 +213,9 @@ impl Check<'_> {
         match schema.get("items") {
             Some(items) if items.get("$ref").is_some() => self.property(&format!("{at}/items"), items),
             Some(_) if plain => {}
-            _ => self.fault(&format!("{at}/items"), "items are a $ref or plain strings", "a definition and a $ref to it"),
+            _ => {
+                self.fault(&format!("{at}/items"), "items are a $ref or plain strings", "a definition and a $ref to it")
+            }
         }
         match schema.get("maxItems").and_then(Value::as_u64) {
             None => self.fault(at, "a list has maxItems: nothing is unbounded", "maxItems"),
@@ -203,14 +242,22 @@ impl Check<'_> {
     fn union(&mut self, at: &str, variants: &[Value]) {
         let tagged = |tag: &str| variants.iter().all(|variant| variant["properties"][tag]["const"].is_string());
         let Some(tag) = ["type", "action"].into_iter().find(|tag| tagged(tag)) else {
-            return self.fault(&format!("{at}/oneOf"), "the variants share no tag", "a required `type` or `action` with a const in each");
+            return self.fault(
+                &format!("{at}/oneOf"),
+                "the variants share no tag",
+                "a required `type` or `action` with a const in each",
+            );
         };
         let mut values = BTreeSet::new();
         for (index, variant) in variants.iter().enumerate() {
             let at = format!("{at}/oneOf/{index}");
             let title = text(variant, "title");
             if title.is_empty() || pascal(title) != title {
-                self.fault(&format!("{at}/title"), "a variant has a title in PascalCase", "one that is unique in schema/");
+                self.fault(
+                    &format!("{at}/title"),
+                    "a variant has a title in PascalCase",
+                    "one that is unique in schema/",
+                );
             }
             if !strings(variant.get("required")).iter().any(|name| name == tag) {
                 self.fault(&format!("{at}/required"), format!("the tag {tag} is required"), "it");
@@ -243,7 +290,9 @@ impl Check<'_> {
         }
         for name in strings(schema.get("required")) {
             match schema["properties"].get(&name) {
-                None => self.fault(&format!("{at}/required"), format!("{name} is required and no property"), "the property"),
+                None => {
+                    self.fault(&format!("{at}/required"), format!("{name} is required and no property"), "the property")
+                }
                 Some(property) if property.get("default").is_some() => {
                     self.fault(&format!("{at}/properties/{name}/default"), "a required field has no default", "either");
                 }
@@ -266,18 +315,28 @@ impl Check<'_> {
             }
             for (key, _) in entries(Some(schema)) {
                 if !matches!(key.as_str(), "$ref" | "description" | "default") {
-                    self.fault(&format!("{at}/{key}"), format!("{key} stands beside a $ref, where generators drop it"), "a definition of its own");
+                    self.fault(
+                        &format!("{at}/{key}"),
+                        format!("{key} stands beside a $ref, where generators drop it"),
+                        "a definition of its own",
+                    );
                 }
             }
             return;
         }
-        let constrained = entries(Some(schema)).map(|(key, _)| key.as_str()).find(|key| {
-            !matches!(*key, "type" | "description" | "default" | "const" | "enum")
-        });
+        let constrained = entries(Some(schema))
+            .map(|(key, _)| key.as_str())
+            .find(|key| !matches!(*key, "type" | "description" | "default" | "const" | "enum"));
         match (text(schema, "type"), constrained) {
             ("string" | "boolean", None) => {}
+            // The envelope's payload stands for whatever the message is.
+            ("object", None) if self.file.path == "envelope.json" => {}
             ("string" | "boolean", Some(key)) => {
-                self.fault(&format!("{at}/{key}"), "a constraint stands inline, where generators drop it", "a named definition and a $ref to it");
+                self.fault(
+                    &format!("{at}/{key}"),
+                    "a constraint stands inline, where generators drop it",
+                    "a named definition and a $ref to it",
+                );
             }
             _ => self.fault(at, "only plain strings and booleans stand inline", "a named definition and a $ref to it"),
         }
@@ -295,10 +354,15 @@ impl Check<'_> {
             self.fault("/title", "the title is the operationId in PascalCase", &pascal(self.file.stem()));
         }
         let path = text(route, "path");
-        let in_path: BTreeSet<&str> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+        let in_path: BTreeSet<&str> =
+            path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
         let given: BTreeSet<&str> = entries(route.get("pathParameters")).map(|(name, _)| name.as_str()).collect();
         if in_path != given {
-            self.fault("/x-route/pathParameters", format!("are not those of {path}"), "one for each {name} of the path");
+            self.fault(
+                "/x-route/pathParameters",
+                format!("are not those of {path}"),
+                "one for each {name} of the path",
+            );
         }
         let mut names = BTreeSet::new();
         for place in ["pathParameters", "query", "headers"] {
@@ -326,7 +390,9 @@ fn instead_of(key: &str) -> &'static str {
         }
         "exclusiveMinimum" | "exclusiveMaximum" => "minimum or maximum",
         "multipleOf" => "another unit",
-        "patternProperties" | "propertyNames" | "unevaluatedProperties" => "properties with additionalProperties: false, or a list",
+        "patternProperties" | "propertyNames" | "unevaluatedProperties" => {
+            "properties with additionalProperties: false, or a list"
+        }
         "prefixItems" | "contains" | "unevaluatedItems" => "an object with named fields",
         "nullable" => "a nullable definition (…Patch)",
         _ => "it without",
@@ -386,7 +452,10 @@ fn definitions(files: &[File]) -> Vec<(&str, &File, String, &Value)> {
         if file.is_definition() || file.is_in("http") {
             all.push((file.title(), file, String::new(), &file.json));
         }
-        all.extend(entries(file.json.get("$defs")).map(|(name, schema)| (name.as_str(), file, format!("/$defs/{name}"), schema)));
+        all.extend(
+            entries(file.json.get("$defs"))
+                .map(|(name, schema)| (name.as_str(), file, format!("/$defs/{name}"), schema)),
+        );
     }
     let variants: Vec<_> = all
         .iter()
@@ -408,7 +477,12 @@ fn names(files: &[File], faults: &mut Faults) {
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, file, pointer, _) in definitions(files) {
         if let Some(other) = seen.insert(name, &file.path) {
-            faults.0.push(Fault::new(file.path.as_str(), pointer, format!("the name {name} is taken by {other}"), "another name"));
+            faults.0.push(Fault::new(
+                file.path.as_str(),
+                pointer,
+                format!("the name {name} is taken by {other}"),
+                "another name",
+            ));
         }
     }
 }
@@ -422,10 +496,17 @@ fn messages(files: &[File], faults: &mut Faults) {
     let codes = enums("common/error-code.json", "ErrorCode");
     for file in files.iter().filter(|file| file.is_in("client") || file.is_in("http")) {
         for code in strings(file.json.get("x-errors")).iter().filter(|code| !codes.contains(code)) {
-            faults.0.push(Fault::new(file.path.as_str(), "/x-errors", format!("{code} is no error code"), "one of common/error-code.json"));
+            faults.0.push(Fault::new(
+                file.path.as_str(),
+                "/x-errors",
+                format!("{code} is no error code"),
+                "one of common/error-code.json",
+            ));
         }
     }
-    for (path, table, name) in [("common/error-code.json", "x-codes", "ErrorCode"), ("common/close-code.json", "x-close-codes", "CloseCode")] {
+    for (path, table, name) in
+        [("common/error-code.json", "x-codes", "ErrorCode"), ("common/close-code.json", "x-close-codes", "CloseCode")]
+    {
         let Some(file) = files.iter().find(|file| file.path == path) else { continue };
         let described: BTreeSet<&String> = entries(file.json.get(table)).map(|(code, _)| code).collect();
         let listed = enums(path, name);
@@ -437,9 +518,13 @@ fn messages(files: &[File], faults: &mut Faults) {
     for file in files.iter().filter(|file| file.is_in("client")) {
         let reply = text(&file.json, "x-reply");
         let (wire, variant) = reply.split_once('/').map_or((reply, None), |(wire, variant)| (wire, Some(variant)));
-        let mut fault = |rule: String, instead: &str| faults.0.push(Fault::new(file.path.as_str(), "/x-reply", rule, instead));
+        let mut fault =
+            |rule: String, instead: &str| faults.0.push(Fault::new(file.path.as_str(), "/x-reply", rule, instead));
         let Some(server) = files.iter().find(|file| file.path == format!("server/{wire}.json")) else {
-            fault(format!("there is no server message {wire:?} to reply with"), "one message of server/, or message/variant");
+            fault(
+                format!("there is no server message {wire:?} to reply with"),
+                "one message of server/, or message/variant",
+            );
             continue;
         };
         let Some(variants) = server.json.get("oneOf").and_then(Value::as_array) else {
@@ -449,10 +534,14 @@ fn messages(files: &[File], faults: &mut Faults) {
             continue;
         };
         let expected = variant.map(|variant| format!("{}{}", server.title(), pascal(variant)));
-        let named = variants.iter().find(|schema| variant.is_some_and(|variant| schema["properties"]["type"]["const"] == variant));
+        let named = variants
+            .iter()
+            .find(|schema| variant.is_some_and(|variant| schema["properties"]["type"]["const"] == variant));
         match (named, expected) {
             (Some(schema), Some(expected)) if text(schema, "title") == expected => {}
-            (Some(_), Some(expected)) => fault(format!("the variant is called after message and tag: {expected}"), &expected),
+            (Some(_), Some(expected)) => {
+                fault(format!("the variant is called after message and tag: {expected}"), &expected)
+            }
             _ => fault(format!("{wire} is a union and {reply:?} names none of its variants"), "message/variant"),
         }
     }
@@ -500,7 +589,12 @@ fn cycles(files: &[File], faults: &mut Faults) {
         while let Some(next) = open.pop() {
             if next == *name {
                 let rule = format!("{name} holds itself");
-                faults.0.push(Fault::new(file.path.as_str(), pointer.as_str(), rule, "a list of ids, or one level less"));
+                faults.0.push(Fault::new(
+                    file.path.as_str(),
+                    pointer.as_str(),
+                    rule,
+                    "a list of ids, or one level less",
+                ));
                 break;
             }
             if seen.insert(next.clone()) {

@@ -1,14 +1,22 @@
 //! The log: what is written, and how. Metrics are at `/metrics`.
 //!
 //! Messages, prompts, replies, keys and tokens are never logged. Libraries write such things at their lower levels,
-//! so they are heard from INFO up, whatever the filter asks for.
+//! so they are heard from INFO up, whatever the filter asks for; and `genai`, which repeats what a model's server
+//! answered, not at all. What is to be said of a provider that fails, `provider` says.
 
 use std::io::{self, IsTerminal};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::LogFormat;
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; in colour on a terminal.
+    Text,
+    /// For programs.
+    Json,
+}
 
 /// Whether `text` is a filter: a level, or a list of `target=level`.
 pub(crate) fn is_filter(text: &str) -> bool {
@@ -29,5 +37,9 @@ pub fn init(filter: &str, format: LogFormat) {
 }
 
 fn discreet(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("agent_world") || *metadata.level() <= Level::INFO
+    match metadata.target().split("::").next() {
+        Some("agent_world") => true,
+        Some("genai") => false,
+        _ => *metadata.level() <= Level::INFO,
+    }
 }

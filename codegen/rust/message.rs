@@ -25,10 +25,23 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
     let titles: Vec<_> = messages.iter().map(|message| self::ident(&message.title)).collect();
     let kinds = object::enumeration(&kind.to_string(), docs(&format!("The types of the {lower}'s messages.")), &wires);
     let docs = docs(description);
-    let without_payload = messages.iter().filter(|message| message.payload_optional).map(|message| {
-        let (arm, title) = (self::ident(&pascal(&message.wire)), self::ident(&message.title));
-        quote!(#kind::#arm => Some(Self::#arm(#title {})),)
-    });
+    let optional: Vec<_> = messages.iter().filter(|message| message.payload_optional).collect();
+    let without_payload = if optional.is_empty() {
+        quote!(fn without_payload(_: #kind) -> Option<Self> { None })
+    } else {
+        let optional_arms = optional.iter().map(|message| {
+            let (arm, title) = (self::ident(&pascal(&message.wire)), self::ident(&message.title));
+            quote!(#kind::#arm => Some(Self::#arm(#title {})),)
+        });
+        quote! {
+            fn without_payload(kind: #kind) -> Option<Self> {
+                match kind {
+                    #(#optional_arms)*
+                    _ => None,
+                }
+            }
+        }
+    };
     quote! {
         #kinds
 
@@ -56,12 +69,7 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
                 }
             }
 
-            fn without_payload(kind: #kind) -> Option<Self> {
-                match kind {
-                    #(#without_payload)*
-                    _ => None,
-                }
-            }
+            #without_payload
         }
 
         #(
@@ -87,9 +95,8 @@ fn frame(model: &Model, side: &str, envelope: &Value, messages: &[Message]) -> T
     let kind = format_ident!("{side}MessageType");
     let docs = docs(text(envelope, "description"));
     let required = strings(envelope.get("required"));
-    let fields: Vec<(&String, &Value)> = entries(envelope.get("properties"))
-        .filter(|(wire, _)| !matches!(wire.as_str(), "type" | "payload"))
-        .collect();
+    let fields: Vec<(&String, &Value)> =
+        entries(envelope.get("properties")).filter(|(wire, _)| !matches!(wire.as_str(), "type" | "payload")).collect();
     let wires: Vec<_> = fields.iter().map(|(wire, _)| wire.as_str()).collect();
     let names: Vec<_> = wires.iter().map(|wire| name(wire)).collect();
     let is_required = |wire: &str| required.iter().any(|required| required == wire);
@@ -103,7 +110,8 @@ fn frame(model: &Model, side: &str, envelope: &Value, messages: &[Message]) -> T
         if is_required(wire) { quote!(#name: #name.required()?) } else { quote!(#name: #name.optional()) }
     });
     let idempotent = wires.contains(&"idempotencyKey").then(|| {
-        let arms = messages.iter().filter(|message| message.idempotent).map(|message| super::ident(&pascal(&message.wire)));
+        let arms =
+            messages.iter().filter(|message| message.idempotent).map(|message| super::ident(&pascal(&message.wire)));
         quote! {
             if idempotency_key.peek().is_some() && !matches!(kind, #(#kind::#arms)|*) {
                 return Err(object::unknown_field());

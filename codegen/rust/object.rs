@@ -10,7 +10,8 @@ pub(super) fn structure(model: &Model, title: &str, docs: TokenStream, object: &
     let ident = ident(title);
     let fields = object.fields.iter().map(|field| declaration(model, field));
     let tag = object.tag.as_ref().map(|(tag, value)| quote!(#[serde(tag = #tag, rename = #value)]));
-    let default = object.fields.iter().all(|field| !field.required && field.default.is_none()).then(|| quote!(Default,));
+    let default =
+        object.fields.iter().all(|field| !field.required && field.default.is_none()).then(|| quote!(Default,));
     let reader = reader(model, object);
     let read = match &object.tag {
         None => quote! {

@@ -81,6 +81,16 @@ fn operations(model: &Model, routes: &[Route]) -> TokenStream {
             media.into_iter().map(move |media| quote!((#status, #media)))
         });
         let query = route.query.iter().map(|parameter| &parameter.name);
+        let of = |place: &'static str, parameters: &[Parameter]| {
+            let required = parameters.iter().filter(|parameter| parameter.required);
+            required
+                .map(|parameter| {
+                    let name = &parameter.name;
+                    quote!((#place, #name))
+                })
+                .collect::<Vec<_>>()
+        };
+        let required = [of("query", &route.query), of("header", &route.headers)].concat();
         let errors = route.errors.iter().map(|code| ident(&pascal(code)));
         let title = ident(title);
         let tail = is_tail(model, route);
@@ -92,6 +102,7 @@ fn operations(model: &Model, routes: &[Route]) -> TokenStream {
                 tail: #tail,
                 auth: Auth::#auth,
                 query: &[#(#query),*],
+                required: &[#(#required),*],
                 request: &[#(#request),*],
                 responses: &[#(#responses),*],
                 errors: &[#(ErrorCode::#errors),*],
@@ -118,6 +129,8 @@ fn operations(model: &Model, routes: &[Route]) -> TokenStream {
             pub auth: Auth,
             /// The names of the query parameters.
             pub query: &'static [&'static str],
+            /// The parameters that must be given: `query` or `header`, and the name.
+            pub required: &'static [(&'static str, &'static str)],
             /// The media types of the request body; empty when it takes none.
             pub request: &'static [&'static str],
             /// The statuses of success, with their media types.
@@ -249,7 +262,9 @@ fn successes(route: &Route) -> Vec<Success<'_>> {
 
 /// Whether an answer holds a body of the transport's own type.
 fn is_open(route: &Route) -> bool {
-    successes(route).iter().any(|success| success.media.is_some_and(|(_, content)| !matches!(content, Content::Json(_))))
+    successes(route)
+        .iter()
+        .any(|success| success.media.is_some_and(|(_, content)| !matches!(content, Content::Json(_))))
 }
 
 fn answer_type(route: &Route, body: TokenStream) -> TokenStream {
@@ -269,11 +284,16 @@ fn answer_enum(model: &Model, route: &Route) -> TokenStream {
             Content::Json(name) => type_of(model, &Use::Named(name.clone())),
             _ => quote!(B),
         });
-        let headers: Vec<_> = success.response.headers.iter().map(|header| {
-            let docs = super::docs(&header.description);
-            let (name, used) = (super::name(&header.name), parameter_type(model, header));
-            quote!(#docs #name: Option<#used>)
-        }).collect();
+        let headers: Vec<_> = success
+            .response
+            .headers
+            .iter()
+            .map(|header| {
+                let docs = super::docs(&header.description);
+                let (name, used) = (super::name(&header.name), parameter_type(model, header));
+                quote!(#docs #name: Option<#used>)
+            })
+            .collect();
         match (body, headers.is_empty()) {
             (None, true) => quote!(#docs #name),
             (None, false) => quote!(#docs #name { #(#headers),* }),
@@ -299,7 +319,8 @@ fn answer_enum(model: &Model, route: &Route) -> TokenStream {
         };
         quote!(#pattern => #reply #(.header(#wires, #names.map(|value| value.to_string())))*,)
     });
-    let (answer_impl, method) = if is_open(route) { (quote!(impl<B> #answer), quote!()) } else { (quote!(impl #answer), generic) };
+    let (answer_impl, method) =
+        if is_open(route) { (quote!(impl<B> #answer), quote!()) } else { (quote!(impl #answer), generic) };
     quote! {
         #docs
         #[derive(Clone, Debug)]
@@ -325,18 +346,18 @@ fn arm(model: &Model, route: &Route) -> TokenStream {
         quote!(inputs.path(#wire))
     });
     let read = |place: &'static str| {
-        let required = format_ident!("required_{place}");
-        let place = ident(place);
+        let (place, place_or) = (ident(place), format_ident!("{place}_or"));
         move |parameter: &Parameter| {
             let wire = &parameter.name;
-            match (&parameter.default, &parameter.definition) {
-                (Some(default), definition) => {
-                    let used = definition.as_ref().map_or(Use::Bool, |name| Use::Named(name.clone()));
-                    let default = default_value(model, &used, default);
-                    quote!(inputs.#place(#wire).map(|given| given.unwrap_or_else(|| #default)))
-                }
-                _ if parameter.required => quote!(inputs.#required(#wire)),
-                _ => quote!(inputs.#place(#wire)),
+            if let Some(default) = &parameter.default {
+                let used = parameter.definition.as_ref().map_or(Use::Bool, |name| Use::Named(name.clone()));
+                let default = default_value(model, &used, default);
+                quote!(inputs.#place_or(#wire, || #default))
+            } else if parameter.required {
+                // That it is missing was noted from the operation's table.
+                quote!(inputs.#place(#wire).flatten())
+            } else {
+                quote!(inputs.#place(#wire))
             }
         }
     };
@@ -347,7 +368,10 @@ fn arm(model: &Model, route: &Route) -> TokenStream {
     let accept = negotiated(route).map(|content| {
         let media = format_ident!("{}Media", route.title);
         let offered = content.iter().map(|(media, _)| media);
-        let options = content.iter().map(|(name, _)| { let name = media_name(name); quote!(#media::#name) });
+        let options = content.iter().map(|(name, _)| {
+            let name = media_name(name);
+            quote!(#media::#name)
+        });
         quote!(let accept = accept::choose(headers, &[#((#offered, #options)),*])?;)
     });
     let content_type = (!route.request.is_empty()).then(|| quote!(accept::content_type(found.operation, headers)?;));

@@ -13,7 +13,10 @@ pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape
             let mut checks = Vec::new();
             if min.is_some() || max.is_some() {
                 let min = limit(min.unwrap_or(0));
-                let max = max.map_or(quote!(usize::MAX), |max| { let max = limit(max); quote!(#max) });
+                let max = max.map_or(quote!(usize::MAX), |max| {
+                    let max = limit(max);
+                    quote!(#max)
+                });
                 checks.push(quote!(scalar::length(text, #min, #max)?;));
             }
             if let Some(pattern) = pattern {
@@ -48,11 +51,8 @@ pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape
             timestamp!(#ident);
         },
         Shape::Integer { min, max } => {
-            let (inner, value) = if *min >= 0 {
-                (quote!(u64), quote!(value.unsigned_abs()))
-            } else {
-                (quote!(i64), quote!(value))
-            };
+            let (inner, value) =
+                if *min >= 0 { (quote!(u64), quote!(value.unsigned_abs())) } else { (quote!(i64), quote!(value)) };
             let (min, max) = (Literal::i64_unsuffixed(*min), Literal::i64_unsuffixed(*max));
             quote! {
                 #docs

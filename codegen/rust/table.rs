@@ -1,17 +1,13 @@
 //! Tables: error codes, close codes, the catalogue of messages, and the published schemas.
 
-use std::collections::BTreeSet;
-
+use super::{docs, ident};
+use crate::codegen::{
+    catalogue::{Catalogue, Message},
+    model::pascal,
+    publish::{Published, pretty},
+};
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
-use serde_json::Value;
-
-use super::{docs, ident, validator::bodies_of};
-use crate::codegen::{
-    bundle::{Bundle, references},
-    catalogue::{Catalogue, File, Message},
-    model::pascal,
-};
 
 pub(super) fn tables(catalogue: &Catalogue) -> TokenStream {
     let codes = error_codes(catalogue);
@@ -122,7 +118,8 @@ fn info(message: &Message, direction: TokenStream) -> TokenStream {
     let reply = match &message.reply {
         None => quote!(None),
         Some(reply) => {
-            let reply = reply.variant.as_ref().map_or(reply.wire.clone(), |variant| format!("{}/{variant}", reply.wire));
+            let reply =
+                reply.variant.as_ref().map_or(reply.wire.clone(), |variant| format!("{}/{variant}", reply.wire));
             quote!(Some(#reply))
         }
     };
@@ -140,56 +137,14 @@ fn info(message: &Message, direction: TokenStream) -> TokenStream {
     }
 }
 
-/// The schema files as they are published: no `x-`, and what only the server sends is open, so that a field more
-/// breaks nobody.
-pub(super) fn schemas(files: &[File], bundle: &Bundle, catalogue: &Catalogue) -> TokenStream {
-    let inbound = inbound(bundle, catalogue);
-    let entries = files.iter().map(|file| {
-        let text = serde_json::to_string_pretty(&published(file, &inbound)).unwrap_or_default();
-        let path = &file.path;
+/// The schema files as they are published.
+pub(super) fn schemas(published: &Published) -> TokenStream {
+    let entries = published.files().map(|(path, schema)| {
+        let text = pretty(&schema);
         quote!((#path, #text))
     });
     quote! {
         /// Every schema by its path below `/schema/`, as it is published.
         pub const SCHEMAS: &[(&str, &str)] = &[#(#entries,)*];
-    }
-}
-
-/// The definitions that can be part of something that comes in.
-fn inbound(bundle: &Bundle, catalogue: &Catalogue) -> BTreeSet<String> {
-    let messages = catalogue.client.iter().map(|message| message.title.clone());
-    let mut open: Vec<String> = messages.chain(bodies_of(catalogue).into_iter().map(str::to_owned)).collect();
-    let mut found = BTreeSet::from(["ClientEnvelope".to_owned()]);
-    while let Some(name) = open.pop() {
-        if let Some(definition) = bundle.definitions.get(&name)
-            && !found.contains(&name)
-        {
-            open.extend(references(&definition.schema));
-            found.insert(name);
-        }
-    }
-    found
-}
-
-fn published(file: &File, inbound: &BTreeSet<String>) -> Value {
-    let mut root = strip(&file.json, !inbound.contains(file.title()));
-    if let Some(defs) = root.get_mut("$defs").and_then(Value::as_object_mut) {
-        for (name, schema) in defs {
-            *schema = strip(&file.json["$defs"][name.as_str()], !inbound.contains(name));
-        }
-    }
-    root
-}
-
-fn strip(schema: &Value, open: bool) -> Value {
-    match schema {
-        Value::Object(fields) => {
-            let kept = fields.iter().filter(|(key, value)| {
-                !key.starts_with("x-") && !(open && *key == "additionalProperties" && **value == Value::Bool(false))
-            });
-            Value::Object(kept.map(|(key, value)| (key.clone(), strip(value, open))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(|item| strip(item, open)).collect()),
-        other => other.clone(),
     }
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::ident;
 use crate::codegen::{
-    bundle::Bundle,
-    catalogue::{Catalogue, Content, Message},
+    bundle::{Bundle, client_frame},
+    catalogue::{Catalogue, Content},
     model::pascal,
 };
 
@@ -70,24 +70,9 @@ pub(super) fn validators(bundle: &Bundle, catalogue: &Catalogue) -> TokenStream 
 /// The definitions that are read whole from outside: JSON bodies, and files that a person writes.
 pub fn bodies_of(catalogue: &Catalogue) -> BTreeSet<&str> {
     let request = catalogue.routes.iter().flat_map(|route| &route.request);
-    let bodies = request.filter_map(|(_, content)| if let Content::Json(name) = content { Some(name.as_str()) } else { None });
+    let bodies =
+        request.filter_map(|(_, content)| if let Content::Json(name) = content { Some(name.as_str()) } else { None });
     bodies.chain(catalogue.documents.iter().map(String::as_str)).collect()
-}
-
-/// Envelope and payload of one client message in one schema.
-pub fn client_frame(envelope: &Value, message: &Message) -> Value {
-    let mut frame = envelope.clone();
-    frame["properties"]["type"] = json!({"const": message.wire});
-    frame["properties"]["payload"] = json!({"$ref": format!("#/$defs/{}", message.title)});
-    if let Some(properties) = frame["properties"].as_object_mut()
-        && !message.idempotent
-    {
-        properties.remove("idempotencyKey");
-    }
-    if let Some(required) = frame["required"].as_array_mut() {
-        required.retain(|name| !(message.payload_optional && name == "payload"));
-    }
-    frame
 }
 
 fn validator(name: &proc_macro2::Ident, schema: &Value) -> TokenStream {

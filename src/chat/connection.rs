@@ -5,7 +5,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, ClientRequestBuilder, Message},
+    tungstenite::{self, ClientRequestBuilder, Message, error::ProtocolError},
 };
 use url::Url;
 
@@ -73,7 +73,11 @@ impl Connection {
 
 fn broken(error: tungstenite::Error) -> ChatError {
     match error {
-        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => ChatError::Closed(String::new()),
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            ChatError::Closed(" without a word".to_owned())
+        }
         error => ChatError::Broken(error.to_string()),
     }
 }

@@ -14,7 +14,7 @@ mod tests;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use source::{InvalidSetting, Origin};
-pub use value::LogFormat;
+pub use crate::telemetry::LogFormat;
 use value::{Value, base_urls, between, filter, hosts, origins};
 
 use crate::{protocol::codec::Validate, provider::Deadlines};

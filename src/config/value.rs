@@ -6,16 +6,11 @@ use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Dura
 
 use url::Url;
 
-use crate::{protocol::codec::Validate, provider::BaseUrlPattern, telemetry};
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people; in colour on a terminal.
-    Text,
-    /// For programs.
-    Json,
-}
+use crate::{
+    protocol::codec::Validate,
+    provider::BaseUrlPattern,
+    telemetry::{self, LogFormat},
+};
 
 /// A value that a setting can have.
 pub(super) trait Value: Sized {

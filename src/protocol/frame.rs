@@ -39,9 +39,7 @@ impl<'de, M: Message> Payload<'de, M> {
     pub(crate) fn finish<E: de::Error>(self, kind: M::Type) -> Result<M, E> {
         match self {
             Self::Read(message) => Ok(message),
-            Self::Early(raw) => {
-                M::read(kind, &mut serde_json::Deserializer::from_str(raw.get())).map_err(E::custom)
-            }
+            Self::Early(raw) => M::read(kind, &mut serde_json::Deserializer::from_str(raw.get())).map_err(E::custom),
             Self::Absent => M::without_payload(kind).ok_or_else(|| E::missing_field("payload")),
         }
     }

@@ -53,3 +53,6 @@ pub mod schemas {
 mod validator {
     include!(concat!(env!("OUT_DIR"), "/validators.rs"));
 }
+
+#[cfg(test)]
+mod tests;

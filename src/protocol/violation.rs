@@ -138,9 +138,11 @@ fn meant<'e>(context: &'e [Vec<ValidationError<'static>>]) -> Option<&'e Vec<Val
 fn demanded(schema: &Value, path: &str) -> Option<String> {
     Some(match lookup(schema, path)? {
         Value::String(text) => text.clone(),
-        Value::Array(options) => {
-            options.iter().map(|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
-        }
+        Value::Array(options) => options
+            .iter()
+            .map(|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(", "),
         other => other.to_string(),
     })
 }
@@ -158,17 +160,18 @@ fn unknown_fields(schema: &Value, path: &str) -> String {
 /// Follows a path of keywords, through `$ref`s too.
 fn lookup<'s>(schema: &'s Value, path: &str) -> Option<&'s Value> {
     let mut at = schema;
-    for token in path.split('/').skip(1) {
+    for token in path.split('/').skip(1).filter(|token| *token != "$ref") {
         let token = token.replace("~1", "/").replace("~0", "~");
-        while let Some(target) = at.get("$ref").and_then(Value::as_str) {
-            at = schema.pointer(target.strip_prefix('#')?)?;
-        }
-        if token != "$ref" {
-            at = match at {
-                Value::Array(items) => items.get(token.parse::<usize>().ok()?)?,
-                other => other.get(&token)?,
+        at = loop {
+            let below = match at {
+                Value::Array(items) => items.get(token.parse::<usize>().ok()?),
+                other => other.get(&token),
             };
-        }
+            match below {
+                Some(below) => break below,
+                None => at = schema.pointer(at.get("$ref")?.as_str()?.strip_prefix('#')?)?,
+            }
+        };
     }
     Some(at)
 }

@@ -75,11 +75,13 @@ impl Subscription {
     /// Waits for deliveries. Cancel-safe: nothing is taken from the world before it can be returned.
     pub async fn next(&mut self) -> Result<Vec<Delivery>, Failure> {
         loop {
-            let batch = if self.reading { self.read_on().await? } else { self.take() };
+            // Going live may have brought something by itself: it is taken before anything is waited for.
+            let was_live = !self.reading;
+            let batch = if was_live { self.take() } else { self.read_on().await? };
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            if !self.reading {
+            if was_live && !self.reading {
                 self.outbox.woken().await;
             }
         }

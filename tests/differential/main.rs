@@ -37,7 +37,11 @@ impl Tally {
         let reference = subject.reference(text);
         let explained = typed.is_err() && reference == Verdict::Accepted && has_duplicate_key(text);
         let agreed = typed.is_ok() == (reference == Verdict::Accepted);
-        assert!(agreed || explained, "{}: typed parse says {typed:?}, the schema {reference:?}, to\n{text}", subject.name);
+        assert!(
+            agreed || explained,
+            "{}: typed parse says {typed:?}, the schema {reference:?}, to\n{text}",
+            subject.name
+        );
         if let Err(rejection) = &typed {
             let count = rejection.violations().len();
             assert!((1..=MAX_VIOLATIONS).contains(&count), "{count} violations in {text}");
@@ -92,9 +96,28 @@ fn typed_parse_and_schema_agree() {
     for probe in ["example", "order", "escape", "optional", "combined", "uniqueItems"] {
         assert!(tally.0[probe][0] > 30, "too few accepted texts probe {probe}");
     }
-    for probe in ["required", "additionalProperties", "duplicateKey", "type", "null", "depth", "pattern", "maxLength", "minLength",
-        "minimum", "maximum", "maxItems", "minItems", "uniqueItems", "number", "surrogate", "array for object", "oneOf", "const", "enum"]
-    {
+    for probe in [
+        "required",
+        "additionalProperties",
+        "duplicateKey",
+        "type",
+        "null",
+        "depth",
+        "pattern",
+        "maxLength",
+        "minLength",
+        "minimum",
+        "maximum",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "number",
+        "surrogate",
+        "array for object",
+        "oneOf",
+        "const",
+        "enum",
+    ] {
         assert!(tally.0[probe][1] > 5, "too few refused texts probe {probe}");
     }
     assert_eq!(codec::disagreements(), 0, "typed parse and compiled schemas disagree");

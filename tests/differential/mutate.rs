@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::node::{Node, escaped, quoted, string, text};
 
+type Fields = Vec<(String, Node)>;
+
 /// One change of a document: where, what stands there then, and the keyword or habit that it probes.
 pub struct Variant {
     pub path: Vec<usize>,
@@ -78,9 +80,10 @@ fn add(out: &mut Vec<Variant>, path: &[usize], probe: &'static str, nodes: impl 
 }
 
 fn wrong_types(node: &Node) -> Vec<Node> {
-    let mut all: Vec<Node> = ["null", "true", "false", "0", "1", "-1", "1.5", "\"\"", "\"x\"", "[]", "{}", "[[]]", "{\"\":{}}"]
-        .map(text)
-        .into();
+    let mut all: Vec<Node> =
+        ["null", "true", "false", "0", "1", "-1", "1.5", "\"\"", "\"x\"", "[]", "{}", "[[]]", "{\"\":{}}"]
+            .map(text)
+            .into();
     all.push(Node::Array(vec![node.clone()]));
     all.push(Node::Object(vec![("\"a\"".to_owned(), node.clone())]));
     all.push(string(&node.to_string()));
@@ -91,7 +94,12 @@ fn strings(schema: &Value, node: &Node, path: &[usize], out: &mut Vec<Variant>) 
     let given = node.string().unwrap_or_default();
     add(out, path, "escape", [text(escaped(&given))]);
     add(out, path, "surrogate", ["\"\\ud800\"", "\"\\udc00x\"", "\"\\ud83d\\ude00\"", "\"\\ud83dx\""].map(text));
-    add(out, path, "control", ["\"\u{1}\"", "\"\\u0000\"", "\"\n\"", "\"\u{7f}\"", "\"\\/\"", "\"\\x\"", "\"\\b\\f\""].map(text));
+    add(
+        out,
+        path,
+        "control",
+        ["\"\u{1}\"", "\"\\u0000\"", "\"\n\"", "\"\u{7f}\"", "\"\\/\"", "\"\\x\"", "\"\\b\\f\""].map(text),
+    );
     for (keyword, probe) in [("minLength", "minLength"), ("maxLength", "maxLength")] {
         let Some(limit) = schema.get(keyword).and_then(Value::as_u64) else { continue };
         for length in limit.saturating_sub(1)..=limit + 1 {
@@ -108,10 +116,11 @@ fn strings(schema: &Value, node: &Node, path: &[usize], out: &mut Vec<Variant>) 
 /// Texts that differ a little from `given`, and some that have bitten others.
 fn near(given: &str) -> Vec<String> {
     const ODD: &[&str] = &[
-        " ", "\n", "\r\n", "\t", "\0", "é", "\u{212A}", "ſ", "０", "\u{FEFF}", "-", "_", "@", "/", ".", ":", "A", "z", "0", "9", "~",
-        "!", "\"", "\\", "%", "\u{7f}", "\u{80}", "😀",
+        " ", "\n", "\r\n", "\t", "\0", "é", "\u{212A}", "ſ", "０", "\u{FEFF}", "-", "_", "@", "/", ".", ":", "A", "z",
+        "0", "9", "~", "!", "\"", "\\", "%", "\u{7f}", "\u{80}", "😀",
     ];
-    let mut all = vec![String::new(), given.to_uppercase(), given.to_lowercase(), given.repeat(2), given.replace('-', "")];
+    let mut all =
+        vec![String::new(), given.to_uppercase(), given.to_lowercase(), given.repeat(2), given.replace('-', "")];
     for odd in ODD {
         all.push(format!("{odd}{given}"));
         all.push(format!("{given}{odd}"));
@@ -127,7 +136,17 @@ fn near(given: &str) -> Vec<String> {
         all.push(short + &last.to_string().repeat(padding));
     }
     all.extend([format!("{{{given}}}"), format!("urn:uuid:{given}"), format!("../{given}"), format!("{given}\n")]);
-    all.extend(["9007199254740992", "HTTPS://x", "http://", "https:// ", "k3v9x2m7q4w8z1ab:00", "k3v9x2m7q4w8z1ab:9999999999999999"].map(str::to_owned));
+    all.extend(
+        [
+            "9007199254740992",
+            "HTTPS://x",
+            "http://",
+            "https:// ",
+            "k3v9x2m7q4w8z1ab:00",
+            "k3v9x2m7q4w8z1ab:9999999999999999",
+        ]
+        .map(str::to_owned),
+    );
     all
 }
 
@@ -136,17 +155,52 @@ fn numbers(schema: &Value, node: &Node, path: &[usize], out: &mut Vec<Variant>) 
         let Some(limit) = schema.get(keyword) else { continue };
         if let Some(limit) = limit.as_i64() {
             for value in limit - 1..=limit + 1 {
-                add(out, path, probe, [format!("{value}"), format!("{value}.0"), format!("{value}e0"), format!("{value}0e-1")].map(text));
+                add(
+                    out,
+                    path,
+                    probe,
+                    [format!("{value}"), format!("{value}.0"), format!("{value}e0"), format!("{value}0e-1")].map(text),
+                );
                 add(out, path, probe, [format!("{value}.000000000000000001"), format!("{value}.5")].map(text));
             }
         }
     }
     add(out, path, "number", [text(format!("{node}.0")), text(format!("{node}e0")), text(format!("{node}E+0"))]);
     const SPELLINGS: &[&str] = &[
-        "-0", "0.0", "-0.0", "1e3", "1E2", "10e-1", "1e-1", "5e-324", "1e308", "1e309", "-1e309", "01", "1.", ".5", "+1", "0x1", "NaN", "Infinity",
-        "1e", "9007199254740991", "9007199254740992", "9007199254740993.0", "18446744073709551615", "18446744073709551616",
-        "-9223372036854775808", "-9223372036854775809", "9.007199254740991e15", "1.0000000000000001", "2.0000000000000001", "2.0000000000000004",
-        "0.1e1", "100e-2", "1.5e1", "\"1\"",
+        "-0",
+        "0.0",
+        "-0.0",
+        "1e3",
+        "1E2",
+        "10e-1",
+        "1e-1",
+        "5e-324",
+        "1e308",
+        "1e309",
+        "-1e309",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "1e",
+        "9007199254740991",
+        "9007199254740992",
+        "9007199254740993.0",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "9.007199254740991e15",
+        "1.0000000000000001",
+        "2.0000000000000001",
+        "2.0000000000000004",
+        "0.1e1",
+        "100e-2",
+        "1.5e1",
+        "\"1\"",
     ];
     add(out, path, "number", SPELLINGS.iter().copied().map(text));
 }
@@ -171,7 +225,8 @@ fn arrays(root: &Value, schema: &Value, node: &Node, path: &mut Vec<usize>, out:
         add(out, path, probe, (limit.saturating_sub(1)..=limit + 1).map(|count| Node::Array(fresh(count))));
     }
     let repeated = items.iter().chain(items.first()).cloned().collect();
-    let spelled = items.iter().cloned().chain(items.first().and_then(Node::string).map(|item| text(escaped(&item)))).collect();
+    let spelled =
+        items.iter().cloned().chain(items.first().and_then(Node::string).map(|item| text(escaped(&item)))).collect();
     let reversed = items.iter().rev().cloned().collect();
     add(out, path, "uniqueItems", [Node::Array(repeated), Node::Array(spelled), Node::Array(reversed)]);
     for (at, item) in items.iter().enumerate().take(3) {
@@ -194,7 +249,7 @@ fn numbered(node: &Node, at: usize) -> Node {
 
 fn objects(root: &Value, schema: &Value, node: &Node, path: &mut Vec<usize>, out: &mut Vec<Variant>) {
     let Node::Object(fields) = node else { return };
-    let changed = |change: &dyn Fn(&mut Vec<(String, Node)>)| {
+    let changed = |change: &dyn Fn(&mut Fields)| {
         let mut fields = fields.clone();
         change(&mut fields);
         Node::Object(fields)
@@ -203,32 +258,73 @@ fn objects(root: &Value, schema: &Value, node: &Node, path: &mut Vec<usize>, out
         add(out, path, "required", [changed(&|fields| drop(fields.remove(at)))]);
         let other = ("true".to_owned(), fields[at].1.to_string(), "null".to_owned());
         for value in [other.0, other.1, other.2] {
-            add(out, path, "duplicateKey", [
-                changed(&|fields| fields.push((fields[at].0.clone(), text(value.clone())))),
-                changed(&|fields| fields.insert(0, (fields[at].0.clone(), text(value.clone())))),
-            ]);
+            add(
+                out,
+                path,
+                "duplicateKey",
+                [
+                    changed(&|fields| fields.push((fields[at].0.clone(), text(value.clone())))),
+                    changed(&|fields| fields.insert(0, (fields[at].0.clone(), text(value.clone())))),
+                ],
+            );
         }
         let name: String = serde_json::from_str(&fields[at].0).expect("a key");
         add(out, path, "duplicateKey", [changed(&|fields| fields.push((escaped(&name), fields[at].1.clone())))]);
         add(out, path, "null", [changed(&|fields| fields[at].1 = text("null"))]);
         add(out, path, "escape", [changed(&|fields| fields[at].0 = escaped(&name))]);
-        add(out, path, "additionalProperties", [
-            changed(&|fields| fields[at].0 = quoted(&name.to_uppercase())),
-            changed(&|fields| fields[at].0 = quoted(&format!("{name} "))),
-            changed(&|fields| fields[at].0 = quoted(&format!("{name}\0"))),
-        ]);
-        add(out, path, "order", [changed(&|fields| fields.rotate_left(at)), changed(&|fields| { fields.rotate_left(at); fields.reverse() })]);
+        add(
+            out,
+            path,
+            "additionalProperties",
+            [
+                changed(&|fields| fields[at].0 = quoted(&name.to_uppercase())),
+                changed(&|fields| fields[at].0 = quoted(&format!("{name} "))),
+                changed(&|fields| fields[at].0 = quoted(&format!("{name}\0"))),
+            ],
+        );
+        add(
+            out,
+            path,
+            "order",
+            [
+                changed(&|fields| fields.rotate_left(at)),
+                changed(&|fields| {
+                    fields.rotate_left(at);
+                    fields.reverse()
+                }),
+            ],
+        );
     }
-    for (key, value) in [("x", "1"), ("", "null"), ("__proto__", "{}"), ("constructor", "{}"), ("idempotencyKey", "\"k\""), ("seq", "1"), ("replyTo", "\"a\"")] {
-        add(out, path, "additionalProperties", [
-            changed(&|fields| fields.push((quoted(key), text(value)))),
-            changed(&|fields| fields.insert(0, (quoted(key), text(value)))),
-        ]);
+    for (key, value) in [
+        ("x", "1"),
+        ("", "null"),
+        ("__proto__", "{}"),
+        ("constructor", "{}"),
+        ("idempotencyKey", "\"k\""),
+        ("seq", "1"),
+        ("replyTo", "\"a\""),
+    ] {
+        add(
+            out,
+            path,
+            "additionalProperties",
+            [
+                changed(&|fields| fields.push((quoted(key), text(value)))),
+                changed(&|fields| fields.insert(0, (quoted(key), text(value)))),
+            ],
+        );
     }
-    add(out, path, "array for object", [
-        Node::Array(fields.iter().map(|(_, value)| value.clone()).collect()),
-        Node::Array(fields.iter().map(|(key, value)| Node::Array(vec![text(key.clone()), value.clone()])).collect()),
-    ]);
+    add(
+        out,
+        path,
+        "array for object",
+        [
+            Node::Array(fields.iter().map(|(_, value)| value.clone()).collect()),
+            Node::Array(
+                fields.iter().map(|(key, value)| Node::Array(vec![text(key.clone()), value.clone()])).collect(),
+            ),
+        ],
+    );
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (name, property) in properties {
         let place = fields.iter().position(|(key, _)| *key == quoted(name));

@@ -9,9 +9,8 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     codegen::{
-        bundle::{Bundle, bundle},
+        bundle::{Bundle, bundle, client_frame},
         catalogue::{Catalogue, File, read_files},
-        rust::validator::client_frame,
     },
     node::Node,
 };
@@ -54,17 +53,25 @@ pub fn subjects() -> Vec<Subject> {
 }
 
 fn frames(files: &[File], bundle: &Bundle, catalogue: &Catalogue) -> Vec<Subject> {
-    let schemas: Vec<Value> =
-        catalogue.client.iter().map(|message| bundle.closed(&client_frame(&catalogue.client_envelope, message))).collect();
-    let validators: BTreeMap<String, Validator> =
-        catalogue.client.iter().zip(&schemas).map(|(message, schema)| (message.wire.clone(), validator(schema))).collect();
+    let schemas: Vec<Value> = catalogue
+        .client
+        .iter()
+        .map(|message| bundle.closed(&client_frame(&catalogue.client_envelope, message)))
+        .collect();
+    let validators: BTreeMap<String, Validator> = catalogue
+        .client
+        .iter()
+        .zip(&schemas)
+        .map(|(message, schema)| (message.wire.clone(), validator(schema)))
+        .collect();
     let reference = Reference::Frames(std::rc::Rc::new(validators));
     let subject = |(message, schema): (&crate::codegen::catalogue::Message, Value)| {
         let file = files.iter().find(|file| file.title() == message.title).expect("the message's file");
         let mut examples = Vec::new();
         for payload in file.json["examples"].as_array().into_iter().flatten() {
             examples.push(json!({"id": "1", "type": message.wire, "payload": payload}));
-            let mut full = json!({"id": "req-1", "type": message.wire, "timestamp": "2026-01-15T10:00:00Z", "payload": payload});
+            let mut full =
+                json!({"id": "req-1", "type": message.wire, "timestamp": "2026-01-15T10:00:00Z", "payload": payload});
             if message.idempotent {
                 full["idempotencyKey"] = json!("7d0f3c5e");
             }
@@ -119,9 +126,10 @@ impl Subject {
         }
         let accepted = match &self.reference {
             Reference::One(validator) => validator.is_valid(&value),
-            Reference::Frames(validators) => {
-                value["type"].as_str().and_then(|kind| validators.get(kind)).is_some_and(|validator| validator.is_valid(&value))
-            }
+            Reference::Frames(validators) => value["type"]
+                .as_str()
+                .and_then(|kind| validators.get(kind))
+                .is_some_and(|validator| validator.is_valid(&value)),
         };
         if accepted { Verdict::Accepted } else { Verdict::Refused }
     }

@@ -56,9 +56,9 @@ export class Client {
   #fault = null;
 
   /** `onopen` gets the socket as soon as it is open, as a page's own handler would. */
-  constructor({ ws, http }, onopen = () => {}) {
+  constructor({ ws, http }, onopen = () => {}, token = null) {
     this.#schemas = new Schemas(http);
-    this.#socket = new WebSocket(ws);
+    this.#socket = new WebSocket(ws, token ? ['agent-world.v1', `bearer.${token}`] : []);
     this.#socket.onopen = () => onopen(this.#socket);
     this.#socket.onerror = ({ message }) => this.#fail(new Error(message));
     this.#socket.onclose = ({ code }) => this.#fail(new Error(`closed with ${code}`));

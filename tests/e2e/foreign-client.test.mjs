@@ -50,7 +50,10 @@ test('the documented frames are answered, and the replies come back complete', a
   for (const name of answering) {
     const own = heard.filter(({ agentName }) => agentName === name);
     assert.ok(own.length >= 1, `${name} answers`);
-    assert.ok(own.every(({ deltas, end }) => deltas > 1 && end.finishReason === 'stop'), `${name} streams`);
+    for (const { deltas, end } of own) {
+      assert.equal(end.finishReason, 'stop', JSON.stringify(end));
+      assert.ok(deltas > 1, `${name} streams: ${deltas} deltas`);
+    }
   }
   assertSeqIncreases(client.frames);
 });

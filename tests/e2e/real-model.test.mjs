@@ -5,11 +5,10 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { startServer, within } from './server.mjs';
+import { startServer, temporary, within } from './server.mjs';
 import { Client, assertSeqIncreases, isSettled, replies } from './client.mjs';
 
 // A Python that has the packages of requirements.txt; `.ci/run` makes one.
@@ -36,7 +35,7 @@ async function startModel(t) {
   return within(60, 'starting the model', address);
 }
 
-function agent(name, other, baseUrl) {
+function agent(name, baseUrl) {
   const systemPrompt = `You are ${name}. Answer in one short sentence.`;
   const config = { provider: 'openai-compatible', baseUrl, model: 'smollm2', systemPrompt, maxTokens: 24 };
   return { name, config: { ...config, temperature: 0 } };
@@ -45,13 +44,12 @@ function agent(name, other, baseUrl) {
 test('two agents with a real model talk to each other', { skip: !python && !process.env.CI }, async (t) => {
   assert.ok(python, 'E2E_PYTHON names a Python that has the packages of requirements.txt');
   const baseUrl = `${await startModel(t)}/v1`;
-  const templates = await mkdtemp(join(tmpdir(), 'agent-world-templates-'));
-  t.after(() => rm(templates, { recursive: true, force: true }));
+  const templates = await temporary(t);
   const template = {
     name: 'two-minds',
     description: 'Two agents that talk to each other.',
     turnLimit: TURNS,
-    agents: [agent('ada', 'ben', baseUrl), agent('ben', 'ada', baseUrl)],
+    agents: [agent('ada', baseUrl), agent('ben', baseUrl)],
   };
   await mkdir(join(templates, 'two-minds'));
   await writeFile(join(templates, 'two-minds', 'template.json'), JSON.stringify(template));
@@ -60,10 +58,7 @@ test('two agents with a real model talk to each other', { skip: !python && !proc
   const client = new Client(server, (ws) => {
     const select = { templateName: 'two-minds', worldName: 'talk' };
     ws.send(JSON.stringify({ id: 'select', type: 'world_select', payload: select }));
-    ws.send(JSON.stringify({ id: 'watch', type: 'event_subscribe', payload: {
-      eventTypes: ['message', 'world', 'sse', 'system'],
-    } }));
-    // Ada's words wake nobody unless they name somebody; said by her, they wake Ben, whose answer goes back to her.
+    // Said in Ada's name: so Ben's answer goes to her, hers to him, until one of them reaches the turn limit.
     ws.send(JSON.stringify({ id: 'say', type: 'chat_send', payload: {
       content: '@ben What is the capital of France?', sender: 'ada',
     } }));
@@ -83,7 +78,4 @@ test('two agents with a real model talk to each other', { skip: !python && !proc
   assert.deepEqual([...speakers].sort(), ['ada', 'ben'], 'both agents speak');
   assert.ok(heard.length <= 2 * TURNS, 'the turn limit holds');
   assertSeqIncreases(client.frames);
-  const chosen = client.frames.filter(({ payload }) => payload.event?.payload.action === 'provider');
-  assert.equal(chosen.length, heard.length, 'every call says who answered it');
-  assert.ok(chosen.every(({ payload }) => payload.event.payload.provider === 'openai-compatible'));
 });

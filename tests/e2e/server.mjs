@@ -29,9 +29,8 @@ export function plainEnvironment(extra = {}) {
   return { ...Object.fromEntries(kept), OLLAMA_HOST: '127.0.0.1:9', ...extra };
 }
 
-/** Starts a server, and stops it with SIGTERM when the test is over: it must then exit with 0. */
-export async function startServer(t, args = []) {
-  const directory = await mkdtemp(join(tmpdir(), 'agent-world-e2e-'));
+/** Starts a server in `directory`, and waits until it listens. */
+export async function launch(directory, args = []) {
   const child = spawn(
     binary,
     ['serve', '--listen', '127.0.0.1:0', '--data-dir', join(directory, 'data'), '--log-format', 'json', ...args],
@@ -47,16 +46,34 @@ export async function startServer(t, args = []) {
     child.on('error', reject);
     exited.then(([code]) => reject(new Error(`the server exited with ${code}:\n${log.join('\n')}`)));
   });
+  try {
+    const address = await within(30, 'starting the server', listening);
+    return { address, http: `http://${address}`, ws: `ws://${address}/ws`, directory, log, child, exited };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+/** A directory that is gone when the test is over. */
+export async function temporary(t) {
+  const directory = await mkdtemp(join(tmpdir(), 'agent-world-e2e-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** Starts a server, and stops it with SIGTERM when the test is over: it must then exit with 0. */
+export async function startServer(t, args = []) {
+  const server = await launch(await temporary(t), args);
+  const { child, exited, log } = server;
   t.after(async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    child.kill('SIGTERM');
     try {
       const [code, signal] = await within(30, 'stopping the server', exited);
       assert.equal(code, 0, `the server ended with ${code ?? signal}:\n${log.join('\n')}`);
     } finally {
       child.kill('SIGKILL');
-      await rm(directory, { recursive: true, force: true });
     }
   });
-  const address = await within(30, 'starting the server', listening);
-  return { address, http: `http://${address}`, ws: `ws://${address}/ws`, directory, log };
+  return server;
 }

@@ -20,8 +20,12 @@ pub(super) fn content_type(operation: Operation, headers: &HeaderMap) -> Result<
 /// Chooses what the client likes best; of equals, the first that is offered. Without a wish, or with `*/*`, that
 /// is the first of all.
 pub(super) fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]) -> Result<T, Failure> {
-    let wishes: Vec<&str> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
+    let wishes: Vec<&str> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
     let quality = |media: &str| {
         if wishes.is_empty() {
             return 1000;

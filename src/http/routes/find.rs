@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn other_paths_and_methods_are_told_apart() {
-        for path in ["/nothing", "/worlds/", "/worlds//agents", "//", "", "/worlds/w/agents/a/b", "/schema", "/Worlds"] {
+        for path in ["/nothing", "/worlds/", "/worlds//agents", "//", "", "/worlds/w/agents/a/b", "/schema", "/Worlds"]
+        {
             let found = find("GET", path);
             assert!(path.is_empty() || found == Err(Unrouted::NotFound), "{path}: {found:?}");
         }
@@ -126,7 +127,11 @@ mod tests {
             ("get", "/worlds", "GET, HEAD"),
             ("OPTIONS", "/worlds/import", "DELETE, GET, HEAD, PATCH, POST, PUT"),
         ] {
-            assert_eq!(find(method, path), Err(Unrouted::MethodNotAllowed { allow: allow.to_owned() }), "{method} {path}");
+            assert_eq!(
+                find(method, path),
+                Err(Unrouted::MethodNotAllowed { allow: allow.to_owned() }),
+                "{method} {path}"
+            );
         }
     }
 

@@ -37,6 +37,16 @@ impl<'r> Inputs<'r> {
                 given.push((name.into_owned(), value.into_owned()));
             }
         }
+        for (place, name) in found.operation.info().required {
+            let is_given = match *place {
+                "query" => given.iter().any(|(other, _)| other == name),
+                _ => headers.contains_key(*name),
+            };
+            if !is_given {
+                let message = format!("lacks the parameter \"{name}\"");
+                rejection.add(format!("/{place}"), "required", Some((*name).to_owned()), message);
+            }
+        }
         Self { found, query: given, headers, rejection }
     }
 
@@ -53,10 +63,8 @@ impl<'r> Inputs<'r> {
         self.read("query", name, &text).map(Some)
     }
 
-    #[expect(dead_code, reason = "for routes with a required query parameter")]
-    pub(super) fn required_query<T: FromStr<Err = Invalid>>(&mut self, name: &str) -> Option<T> {
-        let given = self.query(name)?;
-        self.required("query", name, given)
+    pub(super) fn query_or<T: FromStr<Err = Invalid>>(&mut self, name: &str, default: impl Fn() -> T) -> Option<T> {
+        self.query(name).map(|given| given.unwrap_or_else(default))
     }
 
     /// A header, if it was given.
@@ -70,12 +78,6 @@ impl<'r> Inputs<'r> {
         // Bytes beyond ASCII become characters that fit no header's pattern.
         let text = String::from_utf8_lossy(value.as_bytes());
         self.read("header", name, &text).map(Some)
-    }
-
-    #[expect(dead_code, reason = "for routes with a required header")]
-    pub(super) fn required_header<T: FromStr<Err = Invalid>>(&mut self, name: &str) -> Option<T> {
-        let given = self.header(name)?;
-        self.required("header", name, given)
     }
 
     pub(super) fn body<T: Body>(&mut self, body: &[u8]) -> Option<T> {
@@ -105,13 +107,5 @@ impl<'r> Inputs<'r> {
                 None
             }
         }
-    }
-
-    fn required<T>(&mut self, place: &str, name: &str, given: Option<T>) -> Option<T> {
-        if given.is_none() {
-            let message = format!("lacks the parameter \"{name}\"");
-            self.rejection.add(format!("/{place}"), "required", Some(name.to_owned()), message);
-        }
-        given
     }
 }

@@ -15,3 +15,6 @@ pub use reply::{Content, Reply};
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/routes.rs"));
 }
+
+#[cfg(test)]
+mod tests;

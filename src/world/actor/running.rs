@@ -126,13 +126,11 @@ impl Actor {
     }
 
     pub(super) async fn ended(&mut self, ended: Result<(Id, Ending), JoinError>) {
-        let (task, ending) = match ended {
-            Ok((task, ending)) => (task, ending),
-            // Aborted because its end is recorded already, or a bug of ours.
-            Err(error) => (error.id(), turn::failed()),
-        };
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
         let Some(reply) = self.task_of.remove(&task) else { return };
+        // What is not running any more was ended otherwise, and its task aborted.
         if self.running.contains_key(&reply) {
+            let ending = ended.map_or_else(|_| turn::failed(), |(_, ending)| ending);
             self.unrecorded.push((reply, ending));
             self.record_ends().await;
         }

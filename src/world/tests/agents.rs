@@ -13,11 +13,7 @@ use crate::{
 };
 
 fn create(agent: &str, config: &str) -> Command {
-    Command::CreateAgent {
-        name: name(agent),
-        status: WritableStatus::Active,
-        config: json::<NewAgentConfig>(config),
-    }
+    Command::CreateAgent { name: name(agent), status: WritableStatus::Active, config: json::<NewAgentConfig>(config) }
 }
 
 fn patch(agent: &str, config: &str) -> Command {
@@ -80,10 +76,22 @@ fn patches_merge() {
     let full = r#"{"provider": "openai", "model": "m", "temperature": 0.5, "maxTokens": 7, "systemPrompt": "p"}"#;
     for (change, merged) in [
         ("{}", full),
-        (r#"{"temperature": 0}"#, r#"{"provider": "openai", "model": "m", "temperature": 0, "maxTokens": 7, "systemPrompt": "p"}"#),
-        (r#"{"model": null, "systemPrompt": null, "temperature": null, "maxTokens": null}"#, r#"{"provider": "openai"}"#),
-        (r#"{"model": "n", "systemPrompt": ""}"#, r#"{"provider": "openai", "model": "n", "temperature": 0.5, "maxTokens": 7, "systemPrompt": ""}"#),
-        (r#"{"provider": "script", "baseUrl": "http://localhost:1"}"#, r#"{"provider": "script", "baseUrl": "http://localhost:1", "model": "m", "temperature": 0.5, "maxTokens": 7, "systemPrompt": "p"}"#),
+        (
+            r#"{"temperature": 0}"#,
+            r#"{"provider": "openai", "model": "m", "temperature": 0, "maxTokens": 7, "systemPrompt": "p"}"#,
+        ),
+        (
+            r#"{"model": null, "systemPrompt": null, "temperature": null, "maxTokens": null}"#,
+            r#"{"provider": "openai"}"#,
+        ),
+        (
+            r#"{"model": "n", "systemPrompt": ""}"#,
+            r#"{"provider": "openai", "model": "n", "temperature": 0.5, "maxTokens": 7, "systemPrompt": ""}"#,
+        ),
+        (
+            r#"{"provider": "script", "baseUrl": "http://localhost:1"}"#,
+            r#"{"provider": "script", "baseUrl": "http://localhost:1", "model": "m", "temperature": 0.5, "maxTokens": 7, "systemPrompt": "p"}"#,
+        ),
     ] {
         let mut stage = Stage::new(&[]);
         stage.run(create("Scout", full));

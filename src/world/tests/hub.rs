@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ use crate::{
 
 /// Trials of each race. Not to be lowered: a seam that is wrong once in a thousand is wrong.
 const TRIALS: u64 = 10_000;
+/// Far more than one trial takes; whoever waits so long has missed something.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn outbox(limit: usize) -> Arc<Outbox> {
     Arc::new(Outbox::new(Filter::chat(), limit))
@@ -95,6 +98,7 @@ fn race(events: u64, limit: usize) {
     let hub = Hub::new(0);
     let log = Mutex::new(Vec::new());
     let outbox = outbox(limit);
+    let started = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| {
             for seq in 1..=events {
@@ -114,7 +118,7 @@ fn race(events: u64, limit: usize) {
                     heard.push(seq);
                 }
                 reading = state == State::Behind;
-            } else if cursor == hub.head() && hub.go_live(&outbox, cursor) {
+            } else if hub.go_live(&outbox, cursor) {
                 reading = false;
             } else {
                 let head = hub.head();
@@ -124,6 +128,7 @@ fn race(events: u64, limit: usize) {
                     heard.extend((seq % 3 != 0).then_some(seq));
                 }
             }
+            assert!(started.elapsed() < PATIENCE, "stuck behind {cursor}");
             thread::yield_now();
         }
         let expected: Vec<_> = (1..=events).filter(|seq| seq % 3 != 0).collect();
@@ -155,6 +160,7 @@ fn a_reply_races_going_live() {
         let hub = Hub::new(0);
         let outbox = outbox(if trial % 4 == 0 { 1 } else { 10_000 });
         let done = AtomicBool::new(false);
+        let started = Instant::now();
         let sse = |ends: Option<MessageId>| Push { kind: EventKind::Sse, ends, ..push(8) };
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -194,11 +200,12 @@ fn a_reply_races_going_live() {
                         }
                     }
                     reading = state == State::Behind;
-                } else if cursor == hub.head() && hub.go_live(&outbox, cursor) {
+                } else if hub.go_live(&outbox, cursor) {
                     reading = false;
                 } else {
                     cursor = hub.head();
                 }
+                assert!(started.elapsed() < PATIENCE, "stuck behind {cursor}");
                 thread::yield_now();
             }
             assert!("01234".starts_with(&text), "{text:?}");

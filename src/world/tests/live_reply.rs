@@ -24,7 +24,9 @@ fn offsets_count_code_points() {
         assert!(live.push(chunk, |stretch| heard.push(stretch)));
     }
     assert_eq!(heard, [stretch(0, "a"), stretch(1, "é🙂"), stretch(3, "z")]);
-    for (offset, rest) in [(0, Some("aé🙂z")), (1, Some("é🙂z")), (2, Some("🙂z")), (3, Some("z")), (4, None), (9, None)] {
+    for (offset, rest) in
+        [(0, Some("aé🙂z")), (1, Some("é🙂z")), (2, Some("🙂z")), (3, Some("z")), (4, None), (9, None)]
+    {
         assert_eq!(live.since(offset), rest.map(|text| stretch(offset, text)), "{offset}");
     }
 }

@@ -73,13 +73,9 @@ fn fifty_are_kept() {
 #[test]
 fn the_waking_message_is_asked_exactly_once() {
     // said after the question, before the turn starts → where the question stands in the prompt
-    for (later, expected_len, expected_at) in [
-        (0, 1, 0),
-        (3, 4, 0),
-        (PROMPTED - 1, PROMPTED, 0),
-        (PROMPTED, PROMPTED, 0),
-        (KEPT + 5, PROMPTED, 0),
-    ] {
+    for (later, expected_len, expected_at) in
+        [(0, 1, 0), (3, 4, 0), (PROMPTED - 1, PROMPTED, 0), (PROMPTED, PROMPTED, 0), (KEPT + 5, PROMPTED, 0)]
+    {
         let mut stage = Stage::new(&["a1"]);
         let question = stage.chat("@a1 what?");
         for n in 0..later {

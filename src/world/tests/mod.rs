@@ -1,7 +1,9 @@
 //! The domain without I/O: tables of cases, and one random walk through everything that can happen in a world.
 
+mod actor;
 mod agents;
 mod cancel;
+mod house;
 mod hub;
 mod live_reply;
 mod memory;

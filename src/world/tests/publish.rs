@@ -98,7 +98,10 @@ fn a_reply_on_the_wire() {
         let Ending { content, finish_reason, error, usage } = stage::ended(reason);
         let end = frame(4, &Event::ReplyEnded { reply: reply(1), content, finish_reason, error, usage }).unwrap();
         let payload = &end["payload"];
-        assert_eq!((&payload["content"], &payload["offset"], &payload["complete"]), (&json!("so f"), &json!(0), &json!(true)));
+        assert_eq!(
+            (&payload["content"], &payload["offset"], &payload["complete"]),
+            (&json!("so f"), &json!(0), &json!(true))
+        );
         assert_eq!(payload["finishReason"], reason.as_str());
         assert_eq!(payload.get("error").is_some(), reason == FinishReason::Error, "{reason:?}");
     }
@@ -117,13 +120,19 @@ fn a_reply_on_the_wire() {
 fn a_message_on_the_wire() {
     let mut stage = Stage::new(&["Scout"]);
     stage.say("SCOUT", "hi");
-    let (seq, event) = (1..).zip(&stage.log).map(|(seq, (_, event))| (seq, event))
-        .find(|(_, event)| matches!(event, Event::Message { .. })).unwrap();
+    let (seq, event) = (1..)
+        .zip(&stage.log)
+        .map(|(seq, (_, event))| (seq, event))
+        .find(|(_, event)| matches!(event, Event::Message { .. }))
+        .unwrap();
     let payload = frame(seq, event).unwrap()["payload"].clone();
     assert_eq!(payload["worldName"], "my-world");
     assert_eq!(payload["eventType"], "message");
     let event = &payload["event"];
-    assert_eq!((&event["type"], &event["sender"], &event["senderType"]), (&json!("message"), &json!("Scout"), &json!("agent")));
+    assert_eq!(
+        (&event["type"], &event["sender"], &event["senderType"]),
+        (&json!("message"), &json!("Scout"), &json!("agent"))
+    );
     assert_eq!(event["payload"]["messageId"], event["payload"]["rootId"]);
     assert!(event["payload"].get("inReplyTo").is_none());
 }
@@ -149,7 +158,10 @@ fn filters() {
     let agents = |name: &str| Some(AgentFilter::try_from(vec![stage::name(name)]).unwrap());
     let world = "worldCreated agentCreated agentCreated";
     for (filter, expected) in [
-        (Filter::chat(), format!("{world} message replyStarted replyEnded message replyStarted message replyEnded message settled")),
+        (
+            Filter::chat(),
+            format!("{world} message replyStarted replyEnded message replyStarted message replyEnded message settled"),
+        ),
         (Filter::new([EventKind::World], agents("nobody")), format!("{world} settled")),
         (Filter::new([EventKind::Message], None), "message message message message".to_owned()),
         (Filter::new([EventKind::Message], agents("A1")), "message message message message".to_owned()),

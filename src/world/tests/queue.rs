@@ -46,9 +46,12 @@ fn an_agent_s_own_message_is_appended_all_the_same() {
     let from = stage.log.len();
     stage.answer("a2", "@a1 are you there?");
     assert_eq!(stage.kinds_since(from), ["replyStarted", "replyEnded", "message", "queueFull", "settled"]);
-    assert!(stage.since(from).iter().any(|event| {
-        matches!(event, Event::QueueFull { agent_name, .. } if agent_name.as_str() == "a1")
-    }));
+    assert!(
+        stage
+            .since(from)
+            .iter()
+            .any(|event| { matches!(event, Event::QueueFull { agent_name, .. } if agent_name.as_str() == "a1") })
+    );
     assert_eq!(stage.settled_since(from), [root]);
     assert_eq!(stage.agent("a1").waiting.len(), QUEUE);
 }

@@ -103,7 +103,8 @@ fn a_sender_is_stored_as_configured() {
 #[test]
 fn who_is_no_agent_of_this_world_is_refused() {
     let mut stage = Stage::new(&["a1"]);
-    for (sender, target) in [("world", None), ("system", None), ("a2", None), ("human", Some("a2")), ("a1", Some("human"))]
+    for (sender, target) in
+        [("world", None), ("system", None), ("a2", None), ("human", Some("a2")), ("a1", Some("human"))]
     {
         assert_eq!(stage.refused(chat(sender, "hi", target)), ErrorCode::AgentNotFound, "{sender}, {target:?}");
     }
@@ -141,9 +142,11 @@ fn the_mention_that_named_nobody_is_told_as_it_was_written() {
     let mut stage = Stage::new(&["a1"]);
     let from = stage.log.len();
     stage.chat("hey @NoBody-1!");
-    assert!(stage.since(from).iter().any(|event| {
-        matches!(event, Event::NoRecipient { mention: Some(mention), .. } if mention == "NoBody-1")
-    }));
+    assert!(
+        stage.since(from).iter().any(|event| {
+            matches!(event, Event::NoRecipient { mention: Some(mention), .. } if mention == "NoBody-1")
+        })
+    );
 }
 
 /// The acknowledgement's `seq` is that of the message.

@@ -41,11 +41,7 @@ impl Stage {
             turn_limit: turn_limit(5),
         }]);
         for agent in agents {
-            stage.run(Command::CreateAgent {
-                name: name(agent),
-                status: WritableStatus::Active,
-                config: script(),
-            });
+            stage.run(Command::CreateAgent { name: name(agent), status: WritableStatus::Active, config: script() });
         }
         stage
     }

@@ -66,7 +66,10 @@ fn what_is_not_sound_stops_the_start_and_names_the_file() {
         (vec![("other.json", &template("bad", "a1"))], ["other.json", "other"]),
         (vec![("bad.json", &template("bad", "Human"))], ["bad.json", "/agents/0/name"]),
         (vec![("twice.json", &twice)], ["twice.json", "/agents/1/name"]),
-        (vec![("twin.json", &template("twin", "a1")), ("TWIN/template.json", &template("TWIN", "a1"))], ["twin", "twice"]),
+        (
+            vec![("twin.json", &template("twin", "a1")), ("TWIN/template.json", &template("TWIN", "a1"))],
+            ["twin", "twice"],
+        ),
     ] as [(Vec<(&str, &str)>, [&str; 2]); 6]
     {
         let error = load(&files).unwrap_err().to_string();
