@@ -1,6 +1,8 @@
 //! `asyncapi.json`: the WebSocket protocol as AsyncAPI 3.0, told from the server's side, and its twin
 //! `asyncapi-client.json` with the directions turned round, because most generators do not turn them.
 
+use std::slice;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -36,7 +38,7 @@ pub fn asyncapi(published: &Published, side: Side) -> Value {
     let mut operations = Map::new();
     for message in &catalogue.client {
         for frame in published.of(&message.wire) {
-            messages.insert(frame.name.clone(), request_message(published, frame));
+            messages.insert(frame.name.clone(), request_message(frame));
             operations.insert(key(frame), request_operation(published, side, frame));
         }
     }
@@ -151,7 +153,7 @@ fn handshake() -> Value {
             "Authorization": {"type": "string", "description": "`Bearer <session token>`. Optional."},
             "Sec-WebSocket-Protocol": {
                 "type": "string",
-                "description": format!("`{PROTOCOL}`; a browser adds `bearer.<session token>`. A client that offers none speaks the newest version that there was when it was absent: v1."),
+                "description": format!("`{PROTOCOL}`; a browser adds `bearer.<session token>`. A client that offers none speaks v1."),
             },
         },
     })
@@ -170,7 +172,12 @@ fn replies_with(message: &Message, frame: &Frame) -> bool {
     message.reply.as_ref().is_some_and(|reply| reply.wire == frame.message.wire && reply.variant == frame.variant)
 }
 
-fn message(frame: &Frame, kind: &str, description: &str, examples: Vec<Value>) -> Value {
+/// An error answers a request, or, when the request's `id` could not be read, nothing.
+fn is_error(frame: &Frame) -> bool {
+    frame.message.wire == "error"
+}
+
+fn message(frame: &Frame, kind: &str, examples: Vec<Value>) -> Value {
     let examples = examples
         .into_iter()
         .enumerate()
@@ -179,7 +186,7 @@ fn message(frame: &Frame, kind: &str, description: &str, examples: Vec<Value>) -
         "name": frame.wire(),
         "title": words(&frame.payload),
         "summary": first_sentence(&frame.description),
-        "description": description,
+        "description": frame.description,
         "contentType": "application/json",
         "correlationId": {"$ref": format!("#/components/correlationIds/{kind}")},
         "tags": [{"name": kind}],
@@ -188,46 +195,57 @@ fn message(frame: &Frame, kind: &str, description: &str, examples: Vec<Value>) -
     })
 }
 
-fn request_message(published: &Published, frame: &Frame) -> Value {
-    let examples =
-        (0..frame.examples.len()).map(|index| example::request(frame.message, &frame.examples, index)).collect();
-    message(frame, "request", &format!("{}\n\n{}", frame.description, errors(published, frame.message)), examples)
+fn request_message(frame: &Frame) -> Value {
+    let examples = (0..frame.examples.len()).map(|index| example::request(frame, index)).collect();
+    message(frame, "request", examples)
 }
 
 fn server_message(published: &Published, frame: &Frame) -> Value {
     let reply = is_reply(published, frame);
-    let error = frame.message.wire == "error";
+    let error = is_error(frame);
     let examples = (0..frame.examples.len()).map(|index| example::answer(frame, index, reply || error)).collect();
-    message(frame, if reply || error { "reply" } else { "push" }, &frame.description, examples)
+    message(frame, if reply || error { "reply" } else { "push" }, examples)
 }
 
 fn request_operation(published: &Published, side: Side, frame: &Frame) -> Value {
-    let answers: Vec<&Frame> = published
-        .frames
-        .iter()
-        .filter(|other| replies_with(frame.message, other) || other.message.wire == "error")
-        .collect();
-    let refs: Vec<Value> = answers.iter().map(|frame| to(frame)).collect();
-    let reply = answers.iter().find(|other| replies_with(frame.message, other));
-    let conversation = reply.map_or(String::new(), |reply| {
-        let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
-        let (asked, answered) = (example::request(frame.message, &frame.examples, 0), example::answer(reply, 0, true));
-        format!(
-            "The client sends:\n\n```json\n{}\n```\n\nThe server answers:\n\n```json\n{}\n```",
-            text(&asked),
-            text(&answered)
-        )
-    });
+    let answers = published.frames.iter().filter(|other| replies_with(frame.message, other) || is_error(other));
+    let refs: Vec<Value> = answers.map(to).collect();
     json!({
         "action": side.requests(),
         "channel": {"$ref": CHANNEL},
         "title": words(&frame.payload),
         "summary": first_sentence(&frame.description),
-        "description": format!("{}\n\n{}\n\n{conversation}", frame.description, errors(published, frame.message)),
+        "description": format!("{}\n\n{}\n\n{}", frame.description, errors(published, frame.message), conversation(published, frame)),
         "tags": [{"name": "request"}],
         "messages": [to(frame)],
         "reply": {"channel": {"$ref": CHANNEL}, "messages": refs},
     })
+}
+
+/// A request with its answer, and with what comes of it, as Markdown.
+fn conversation(published: &Published, frame: &Frame) -> String {
+    let fence = |frames: &[Value]| {
+        let lines: String = frames.iter().map(|frame| format!("{frame}\n")).collect();
+        format!("```json\n{lines}```")
+    };
+    let Some(reply) = published.frames.iter().find(|other| replies_with(frame.message, other)) else {
+        return String::new();
+    };
+    let (request, answer) = (example::request(frame, 0), example::answer(reply, 0, true));
+    let mut text = format!(
+        "The client sends:\n\n{}\n\nThe server answers:\n\n{}",
+        fence(slice::from_ref(&request)),
+        fence(slice::from_ref(&answer))
+    );
+    let pushes: Vec<&Frame> = published.frames.iter().filter(|frame| frame.message.durable).collect();
+    // A retry is accepted too, but its message is not the head of a chain.
+    let follows =
+        if request["payload"].get("messageId").is_none() { example::follows(&answer, &pushes) } else { Vec::new() };
+    if !follows.is_empty() {
+        text.push_str("\n\nAnd then it tells what comes of it, such as:\n\n");
+        text.push_str(&fence(&follows));
+    }
+    text
 }
 
 fn push_operation(side: Side, frame: &Frame) -> Value {

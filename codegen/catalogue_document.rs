@@ -70,9 +70,9 @@ fn route(published: &Published, route: &Route) -> Value {
         "description": route.description,
         "auth": route.auth,
         "parameters": {
-            "path": parameters(&route.path_parameters),
-            "query": parameters(&route.query),
-            "headers": parameters(&route.headers),
+            "path": parameters(&route.path_parameters, true),
+            "query": parameters(&route.query, false),
+            "headers": parameters(&route.headers, false),
         },
         "request": contents(&route.request),
         "responses": responses,
@@ -80,9 +80,15 @@ fn route(published: &Published, route: &Route) -> Value {
     })
 }
 
-/// By name: the definition and whether it is required.
-fn parameters(parameters: &[Parameter]) -> Value {
-    let entry = |parameter: &Parameter| (parameter.name.clone(), json!(parameter.definition));
+/// By name: the definition (null is a plain boolean), whether it must be there, and its default.
+fn parameters(parameters: &[Parameter], path: bool) -> Value {
+    let entry = |parameter: &Parameter| {
+        let mut entry = json!({"schema": parameter.definition, "required": path || parameter.required});
+        if let Some(default) = &parameter.default {
+            entry["default"] = default.clone();
+        }
+        (parameter.name.clone(), entry)
+    };
     parameters.iter().map(entry).collect::<Map<_, _>>().into()
 }
 

@@ -21,6 +21,9 @@ pub fn openapi30(document: &Value) -> Value {
         if let Some(schema) = fields.get_mut("schema") {
             each(schema, &mut edit);
         }
+        if let Some(content) = fields.get_mut("requestBody").and_then(|body| body["content"].as_object_mut()) {
+            single(content);
+        }
     });
     document
 }
@@ -41,6 +44,17 @@ fn lower(fields: &mut Map<String, Value>, schemas: &Value) {
         && let Some(to) = fields.remove("$ref")
     {
         fields.insert("allOf".to_owned(), json!([{"$ref": to}]));
+    }
+}
+
+/// Generators of this age want one media type for a request, and one that they know; all of an operation's say the same.
+fn single(content: &mut Map<String, Value>) {
+    let known = ["application/json", "application/octet-stream"].into_iter().find(|known| content.contains_key(*known));
+    if let Some(known) = known {
+        content.retain(|media, _| media == known);
+    }
+    if let Some(bytes) = content.get_mut("application/octet-stream") {
+        bytes["schema"] = json!({"type": "string", "format": "binary"});
     }
 }
 

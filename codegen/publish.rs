@@ -173,7 +173,8 @@ impl<'a> Published<'a> {
             let mut schema = whole.clone();
             publish(&mut schema, folder == "server");
             schema["title"] = json!(name);
-            schema["description"] = json!(description);
+            schema["description"] =
+                json!(format!("A frame of the type `{}`: the envelope, and `{payload}` in it.", message.wire));
             schema["properties"]["type"]["description"] = json!("The type of the message.");
             schema["properties"]["payload"]["$ref"] = json!(format!("#/$defs/{payload}"));
             self.definitions.insert(name.clone(), schema);

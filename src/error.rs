@@ -12,7 +12,8 @@ pub struct Failure {
     message: String,
     retryable: Option<bool>,
     retry_after_ms: Option<u64>,
-    details: Option<ErrorDetails>,
+    /// Rare and large.
+    details: Option<Box<ErrorDetails>>,
     cause: Option<String>,
 }
 
@@ -45,7 +46,7 @@ impl Failure {
     }
 
     pub fn details(mut self, details: ErrorDetails) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -82,7 +83,7 @@ impl From<Failure> for ErrorInfo {
             message: failure.message,
             retryable,
             retry_after_ms: failure.retry_after_ms.map(RetryAfterMs::saturating),
-            details: failure.details,
+            details: failure.details.map(|details| *details),
         }
     }
 }

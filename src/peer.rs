@@ -48,7 +48,8 @@ impl Peer {
     }
 }
 
-/// When bytes last went either way, in milliseconds since the connection began.
+/// When bytes last went either way, in nanoseconds since the connection began: a peer nearby answers a ping within
+/// a fraction of a millisecond, and that must count as later than the ping.
 #[derive(Debug)]
 pub struct Activity {
     began: Instant,
@@ -69,15 +70,15 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
+        self.began.elapsed().as_nanos() as u64
     }
 
     pub fn since_read(&self) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(self.read.load(Ordering::Relaxed)))
+        Duration::from_nanos(self.now().saturating_sub(self.read.load(Ordering::Relaxed)))
     }
 
     pub fn since_write(&self) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(self.written.load(Ordering::Relaxed)))
+        Duration::from_nanos(self.now().saturating_sub(self.written.load(Ordering::Relaxed)))
     }
 
     /// `true` for the first request of the connection.

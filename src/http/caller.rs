@@ -21,6 +21,13 @@ impl Context {
     pub fn token(&self) -> Result<Option<String>, Failure> {
         bearer(&self.headers)
     }
+
+    pub fn require_token(&self) -> Result<String, Failure> {
+        self.token()?.ok_or_else(|| {
+            let text = "this needs a session token; POST /session gives one";
+            Failure::new(ErrorCode::Unauthenticated, text)
+        })
+    }
 }
 
 impl Http {
@@ -33,10 +40,8 @@ impl Http {
     }
 
     pub async fn require_caller(&self, context: &Context) -> Result<Identity, Failure> {
-        self.caller(context).await?.ok_or_else(|| {
-            let text = "this needs a session token; POST /session gives one";
-            Failure::new(ErrorCode::Unauthenticated, text)
-        })
+        let token = context.require_token()?;
+        self.app.identities.authenticate(&token).await
     }
 
     /// The caller's world, to be changed. A template of that name is somebody's to read, nobody's to write.

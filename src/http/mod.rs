@@ -30,7 +30,7 @@ use bytes::Bytes;
 
 pub use caller::Context;
 pub use guard::Guard;
-use routes::{Content, Operation, Reply, Unrouted};
+use routes::{Auth, Content, Operation, Reply, Unrouted};
 
 use crate::{
     error::Failure,
@@ -88,9 +88,13 @@ async fn answer(State(http): State<Arc<Http>>, request: Request) -> Response {
 async fn serve(http: &Http, request: Request) -> Result<Response, ProblemResponse> {
     let (parts, body) = request.into_parts();
     let found = routes::find(parts.method.as_str(), parts.uri.path()).map_err(unrouted)?;
+    let context = Context { headers: parts.headers.clone() };
+    if found.operation.info().auth == Auth::Required {
+        // Who is nobody learns nothing of what else is wrong.
+        context.require_token().map_err(problem)?;
+    }
     let limit = if found.operation == Operation::ImportWorld { MAX_IMPORT } else { http.max_body };
     let body = read(body, limit).await.map_err(problem)?;
-    let context = Context { headers: parts.headers.clone() };
     let reply = routes::call(http, context, &found, parts.uri.query(), &parts.headers, body).await.map_err(problem)?;
     let mut response = respond(reply);
     if parts.method == Method::HEAD {

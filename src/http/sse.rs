@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
 };
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream, StreamExt};
 
 use crate::{protocol::Cursor, shutdown::{Phase, Shutdown}};
 
@@ -49,12 +49,18 @@ fn alive(
         let mut events = std::pin::pin!(events);
         loop {
             tokio::select! {
-                event = futures_util::StreamExt::next(&mut events) => match event {
+                event = events.next() => match event {
                     Some(event) => yield Ok(event),
                     None => return,
                 },
                 () = tokio::time::sleep(HEARTBEAT) => yield Ok(Bytes::from_static(b": alive\n\n")),
-                () = shutdown.reached(Phase::Closing) => return,
+                () = shutdown.reached(Phase::Closing) => {
+                    // What the drain brought, such as the end of a reply, still goes out.
+                    while let Some(Some(event)) = events.next().now_or_never() {
+                        yield Ok(event);
+                    }
+                    return;
+                }
             }
         }
     }

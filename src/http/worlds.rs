@@ -44,6 +44,9 @@ impl Http {
         let CreateWorldBody { template_name, persistent, title } = body;
         let wanted = Wanted { name: &name, template: &template_name, persistent, title };
         let (entered, created) = self.app.worlds.open_or_create(caller.user.as_str(), wanted).await?;
+        if persistent {
+            self.app.worlds.keep(&entered.cell).await?;
+        }
         Ok((world(&entered.cell).await?, created))
     }
 

@@ -1,6 +1,6 @@
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Draft, Head, KeyWrite, WorldId};
+use super::{Answer, Draft, Head, KeyWrite, SecretWrite, WorldId};
 
 /// A session token as it is stored: its SHA-256 only (docs/PROTOCOL.md §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,7 @@ pub struct NewWorld {
     /// Become `seq` 1, 2, …
     pub drafts: Vec<Draft>,
     pub key: Option<KeyWrite>,
+    pub secrets: Vec<SecretWrite>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,6 +23,9 @@ impl Handle for Session {
             Some(after) => cell.check_resumable(after).await?,
             None => view.head,
         };
+        if persistent {
+            self.app.worlds.keep(&cell).await?;
+        }
         // From here on nothing fails: the connection moves.
         let subscription = Subscription::new(cell.clone(), Filter::chat(), after.as_ref())?.start_after(from);
         self.selected = Some(Selected { entered, subscription: Some(subscription) });

@@ -72,16 +72,17 @@ pub struct WorldCell {
     pub services: Arc<Services>,
     persistent: AtomicBool,
     gone: AtomicBool,
-    inbox: Mutex<Inbox>,
+    desk: Mutex<Option<Desk>>,
     /// For handing itself to its actor.
     this: Weak<WorldCell>,
 }
 
-#[derive(Default)]
-struct Inbox {
-    sender: Option<mpsc::Sender<actor::Mail>>,
-    /// Mail that is being sent and has not arrived: while there is some, the actor stays.
-    on_the_way: usize,
+/// Where mail for the actor goes.
+#[derive(Clone)]
+struct Desk {
+    inbox: mpsc::Sender<actor::Letter>,
+    /// Held by every letter until it has arrived: while there is one, the actor stays.
+    on_the_way: Arc<()>,
 }
 
 /// The world as its user sees it.
@@ -112,7 +113,7 @@ impl WorldCell {
             services,
             persistent: AtomicBool::new(entry.persistent),
             gone: AtomicBool::new(false),
-            inbox: Mutex::default(),
+            desk: Mutex::default(),
             this: this.clone(),
         })
     }
@@ -131,7 +132,7 @@ impl WorldCell {
 
     /// Whether an actor holds the world's state right now.
     pub fn is_loaded(&self) -> bool {
-        self.inbox.lock().sender.is_some()
+        self.desk.lock().as_ref().is_some_and(|desk| !desk.inbox.is_closed())
     }
 
     pub fn cursor(&self, seq: u64) -> Cursor {
@@ -206,59 +207,39 @@ impl WorldCell {
         if self.is_gone() && !matches!(mail, actor::Mail::Close(_)) {
             return Err(gone());
         }
-        let inbox = {
-            let mut inbox = self.inbox.lock();
-            inbox.on_the_way += 1;
-            match &inbox.sender {
-                Some(sender) => sender.clone(),
-                None => inbox.sender.insert(self.spawn()).clone(),
+        let Desk { inbox, on_the_way } = self.desk();
+        let sent = inbox.send(actor::Letter { mail, _on_the_way: on_the_way }).await;
+        let unanswered = || if self.is_gone() { gone() } else { Failure::internal("the world's actor is gone") };
+        sent.map_err(|_| unanswered())?;
+        answer.await.map_err(|_| unanswered())
+    }
+
+    /// The way to the actor, which is started when there is none.
+    fn desk(&self) -> Desk {
+        let mut desk = self.desk.lock();
+        match &*desk {
+            Some(desk) if !desk.inbox.is_closed() => desk.clone(),
+            _ => {
+                let (inbox, letters) = mpsc::channel(64);
+                let new = Desk { inbox, on_the_way: Arc::default() };
+                *desk = Some(new.clone());
+                if let Some(this) = self.this.upgrade() {
+                    tokio::spawn(actor::run(this, letters));
+                }
+                new
             }
-        };
-        let on_the_way = OnTheWay(self);
-        let sent = inbox.send(mail).await;
-        if sent.is_err() {
-            return Err(Failure::internal("the world's actor is gone"));
         }
-        // From here on the actor counts it down, when it takes it.
-        std::mem::forget(on_the_way);
-        answer.await.map_err(|_| Failure::internal("the world's actor dropped a request"))
-    }
-
-    fn spawn(&self) -> mpsc::Sender<actor::Mail> {
-        let (sender, inbox) = mpsc::channel(64);
-        if let Some(this) = self.this.upgrade() {
-            tokio::spawn(actor::run(this, inbox));
-        }
-        sender
-    }
-
-    /// The actor took one.
-    pub(super) fn arrived(&self) {
-        let mut inbox = self.inbox.lock();
-        inbox.on_the_way = inbox.on_the_way.saturating_sub(1);
     }
 
     /// The actor asks to leave. Granted if no mail is on its way; the next one gets a new actor.
     pub(super) fn may_leave(&self) -> bool {
-        let mut inbox = self.inbox.lock();
-        if inbox.on_the_way == 0 {
-            inbox.sender = None;
+        let mut desk = self.desk.lock();
+        // This one is held by the desk; every other one by a letter that has not arrived.
+        let leave = desk.as_ref().is_none_or(|desk| Arc::strong_count(&desk.on_the_way) == 1);
+        if leave {
+            *desk = None;
         }
-        inbox.on_the_way == 0
-    }
-
-    /// The actor stops, whatever is on its way: those who asked get an error.
-    pub(super) fn actor_failed(&self) {
-        *self.inbox.lock() = Inbox::default();
-    }
-}
-
-/// Counts mail down again whose sender was dropped before it was sent.
-struct OnTheWay<'a>(&'a WorldCell);
-
-impl Drop for OnTheWay<'_> {
-    fn drop(&mut self) {
-        self.0.arrived();
+        leave
     }
 }
 

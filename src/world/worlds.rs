@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::Failure,
-    log::{Append, CreatedWorld, Draft, NewWorld, Secret, SecretWrite, WorldEntry, WorldId},
+    log::{CreatedWorld, Draft, NewWorld, Secret, SecretWrite, WorldEntry, WorldId},
     protocol::{ErrorCode, ErrorDetails, KnownNames, Template, TemplateName, Title, WorldName},
 };
 
@@ -39,18 +39,44 @@ pub struct Worlds {
 /// A world that somebody uses, or that is to be deleted when nobody does.
 struct Known {
     cell: Arc<WorldCell>,
-    present: Arc<AtomicUsize>,
-    unused_since: Instant,
+    usage: Arc<Usage>,
+}
+
+/// How many are in a world, and when the last one came or left.
+struct Usage {
+    present: AtomicUsize,
+    last: Mutex<Instant>,
+}
+
+impl Usage {
+    fn touch(&self) {
+        *self.last.lock() = Instant::now();
+    }
+
+    fn is_present(&self) -> bool {
+        self.present.load(Ordering::Relaxed) > 0
+    }
+
+    fn unused_for(&self, time: Duration) -> bool {
+        !self.is_present() && self.last.lock().elapsed() >= time
+    }
 }
 
 /// Somebody is in the world: a connection that has it selected, an open stream, a request.
-pub struct Presence {
-    present: Arc<AtomicUsize>,
+pub struct Presence(Arc<Usage>);
+
+impl Presence {
+    fn new(usage: &Arc<Usage>) -> Self {
+        usage.present.fetch_add(1, Ordering::Relaxed);
+        usage.touch();
+        Self(usage.clone())
+    }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.present.fetch_sub(1, Ordering::Relaxed);
+        self.0.touch();
+        self.0.present.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -117,7 +143,7 @@ impl Worlds {
     /// Opens the user's world of that name, or makes it from the template. `true`: it was made.
     pub async fn open_or_create(&self, user: &str, wanted: Wanted<'_>) -> Result<(Entered, bool), Failure> {
         if let Some(entry) = self.services.log.find_world(user, wanted.name.as_str()).await.map_err(storage)? {
-            return Ok((self.open(entry, &wanted).await?, false));
+            return Ok((self.open(entry, &wanted)?, false));
         }
         let template = self.template(wanted.template)?;
         if self.list(user).await?.len() >= MAX_WORLDS {
@@ -134,14 +160,14 @@ impl Worlds {
             created_ms: at_ms,
             drafts: drafts(template, wanted.title.clone(), at_ms)?,
             key: None,
+            secrets: secrets(template),
         };
         match self.services.log.create_world(new).await.map_err(storage)? {
             CreatedWorld::Created(entry) => {
-                self.write_secrets(&entry, template).await?;
                 tracing::info!(user, world = %entry.id, template = template.name.as_str(), "world created");
                 Ok((self.enter(entry), true))
             }
-            CreatedWorld::Exists(entry) => Ok((self.open(entry, &wanted).await?, false)),
+            CreatedWorld::Exists(entry) => Ok((self.open(entry, &wanted)?, false)),
         }
     }
 
@@ -168,6 +194,7 @@ impl Worlds {
             created_ms: now_ms(),
             drafts,
             key: None,
+            secrets: Vec::new(),
         };
         match self.services.log.create_world(new).await.map_err(storage)? {
             CreatedWorld::Created(entry) => Ok(self.enter(entry)),
@@ -177,39 +204,21 @@ impl Worlds {
         }
     }
 
-    async fn open(&self, entry: WorldEntry, wanted: &Wanted<'_>) -> Result<Entered, Failure> {
-        if !entry.template.eq_ignore_ascii_case(wanted.template.as_str()) {
-            let text = format!("the world of that name was made from the template {}", entry.template);
-            return Err(Failure::new(ErrorCode::Conflict, text));
+    fn open(&self, entry: WorldEntry, wanted: &Wanted<'_>) -> Result<Entered, Failure> {
+        if entry.template.eq_ignore_ascii_case(wanted.template.as_str()) {
+            return Ok(self.enter(entry));
         }
-        let entered = self.enter(entry);
-        if wanted.persistent && !entered.cell.is_persistent() {
-            self.services.log.set_persistent(entered.cell.id, true).await.map_err(storage)?;
-            entered.cell.set_persistent();
-        }
-        Ok(entered)
+        let text = format!("the world of that name was made from the template {}", entry.template);
+        Err(Failure::new(ErrorCode::Conflict, text))
     }
 
-    /// Keys that a template gives its agents become secrets of the world.
-    async fn write_secrets(&self, entry: &WorldEntry, template: &Template) -> Result<(), Failure> {
-        let secret = |agent: &crate::protocol::NewAgent| {
-            let secret = Secret::new(agent.config.api_key.as_ref()?.as_str());
-            Some(SecretWrite { agent: agent.name.to_string(), secret: Some(secret) })
-        };
-        let secrets: Vec<_> = template.agents.iter().filter_map(secret).collect();
-        if secrets.is_empty() {
-            return Ok(());
+    /// Makes an ephemeral world persistent. There is no way back.
+    pub async fn keep(&self, cell: &WorldCell) -> Result<(), Failure> {
+        if !cell.is_persistent() {
+            self.services.log.set_persistent(cell.id, true).await.map_err(storage)?;
+            cell.set_persistent();
         }
-        let append = Append {
-            world: entry.id,
-            expected_head: entry.head.head,
-            drafts: Vec::new(),
-            key: None,
-            secrets,
-            busy: false,
-            title: None,
-        };
-        self.services.log.append(append).await.map(drop).map_err(storage)
+        Ok(())
     }
 
     pub async fn delete(&self, user: &str, name: &WorldName) -> Result<(), Failure> {
@@ -220,9 +229,14 @@ impl Worlds {
     async fn remove(&self, cell: &Arc<WorldCell>) -> Result<(), Failure> {
         cell.close().await;
         let deleted = self.services.log.delete_world(cell.id).await;
-        // Should storage have failed, the world is still there, and is found anew.
         self.known.lock().remove(&cell.id);
-        deleted.map_err(storage)?;
+        if let Err(error) = deleted {
+            // The world is still there: it is found anew, and its grace period begins again.
+            if let Ok(Some(entry)) = self.services.log.world(cell.id).await {
+                drop(self.enter(entry));
+            }
+            return Err(storage(error));
+        }
         tracing::info!(user = cell.user.as_str(), world = %cell.id, "world deleted");
         Ok(())
     }
@@ -233,11 +247,10 @@ impl Worlds {
             // The directory holds what a world's name was checked as when it was made.
             let name = WorldName::trusted(entry.name.clone());
             let cell = WorldCell::new(entry, name, self.services.clone());
-            Known { cell, present: Arc::default(), unused_since: Instant::now() }
+            let usage = Usage { present: AtomicUsize::new(0), last: Mutex::new(Instant::now()) };
+            Known { cell, usage: Arc::new(usage) }
         });
-        known.unused_since = Instant::now();
-        known.present.fetch_add(1, Ordering::Relaxed);
-        Entered { cell: known.cell.clone(), presence: Presence { present: known.present.clone() } }
+        Entered { cell: known.cell.clone(), presence: Presence::new(&known.usage) }
     }
 
     /// Deletes ephemeral worlds that nobody used for the grace period, and forgets persistent ones that sleep.
@@ -245,16 +258,11 @@ impl Worlds {
         let grace = self.services.settings.grace;
         let unused: Vec<_> = {
             let mut known = self.known.lock();
-            for known in known.values_mut() {
-                if known.present.load(Ordering::Relaxed) > 0 {
-                    known.unused_since = Instant::now();
-                }
-            }
             known.retain(|_, known| {
-                let used = known.present.load(Ordering::Relaxed) > 0 || Arc::strong_count(&known.cell) > 1;
+                let used = known.usage.is_present() || Arc::strong_count(&known.cell) > 1;
                 used || known.cell.is_loaded() || !known.cell.is_persistent()
             });
-            let over = |known: &&Known| !known.cell.is_persistent() && known.unused_since.elapsed() >= grace;
+            let over = |known: &&Known| !known.cell.is_persistent() && known.usage.unused_for(grace);
             known.values().filter(over).map(|known| known.cell.clone()).collect()
         };
         for cell in unused {
@@ -269,21 +277,19 @@ impl Worlds {
     }
 
     fn used(&self, id: WorldId) {
-        if let Some(known) = self.known.lock().get_mut(&id) {
-            known.unused_since = Instant::now();
+        if let Some(known) = self.known.lock().get(&id) {
+            known.usage.touch();
         }
     }
 
     fn still_unused(&self, id: WorldId, grace: Duration) -> bool {
-        self.known.lock().get(&id).is_some_and(|known| {
-            known.present.load(Ordering::Relaxed) == 0 && known.unused_since.elapsed() >= grace
-        })
+        self.known.lock().get(&id).is_some_and(|known| known.usage.unused_for(grace))
     }
 
     /// Users of worlds that somebody is in.
     pub fn present_users(&self) -> Vec<String> {
         let known = self.known.lock();
-        let present = known.values().filter(|known| known.present.load(Ordering::Relaxed) > 0);
+        let present = known.values().filter(|known| known.usage.is_present());
         present.map(|known| known.cell.user.clone()).collect()
     }
 
@@ -301,6 +307,15 @@ impl Worlds {
     pub fn loaded(&self) -> Vec<Arc<WorldCell>> {
         self.known.lock().values().map(|known| known.cell.clone()).filter(|cell| cell.is_loaded()).collect()
     }
+}
+
+/// Keys that a template gives its agents become secrets of the world.
+fn secrets(template: &Template) -> Vec<SecretWrite> {
+    let secret = |agent: &crate::protocol::NewAgent| {
+        let secret = Secret::new(agent.config.api_key.as_ref()?.as_str());
+        Some(SecretWrite { agent: agent.name.to_string(), secret: Some(secret) })
+    };
+    template.agents.iter().filter_map(secret).collect()
 }
 
 fn drafts(template: &Template, title: Option<Title>, at_ms: i64) -> Result<Vec<Draft>, Failure> {

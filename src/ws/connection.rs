@@ -125,7 +125,7 @@ impl Connection {
     /// Handles a frame, and those that have arrived behind it.
     async fn receive(&mut self, first: Option<Result<Message, axum::Error>>) -> Result<(), Over> {
         let mut next = first;
-        let mut frames = 0;
+        let (mut frames, mut messages) = (0, 0);
         let handled = loop {
             let message = match next {
                 None => break Err(Over(None)),
@@ -133,10 +133,15 @@ impl Connection {
                 Some(Ok(message)) => message,
             };
             frames += 1;
+            // What the peer's library answers by itself says nothing.
+            if matches!(message, Message::Text(_) | Message::Binary(_)) {
+                self.clock.heard();
+                messages += 1;
+            }
             if let Err(over) = self.message(message).await {
                 break Err(over);
             }
-            if frames == BATCH as u64 {
+            if frames == BATCH {
                 break Ok(());
             }
             match self.socket.next().now_or_never() {
@@ -144,8 +149,7 @@ impl Connection {
                 None => break Ok(()),
             }
         };
-        self.clock.heard();
-        self.app.stats.received(frames);
+        self.app.stats.received(messages);
         handled
     }
 
@@ -248,6 +252,10 @@ impl Connection {
             Phase::Closing => {
                 if !std::mem::take(&mut self.told) {
                     self.say_draining().await?;
+                }
+                // What the drain brought, such as the end of a reply, still goes out.
+                while let Some(batch) = deliveries(&mut self.session).now_or_never() {
+                    self.deliver(batch).await?;
                 }
                 Err(Over(Some(CloseCode::DRAINING)))
             }

@@ -69,16 +69,17 @@ impl Clock {
         if self.pinged.is_some_and(|pinged| answered(&pinged)) {
             self.pinged = None;
         }
+        let idle_at = idle.map(|idle| self.last_message + idle);
+        let first = |due: Instant| idle_at.map_or(due, |idle_at| due.min(idle_at)).max(now + Duration::from_millis(50));
         let due = match self.pinged {
             Some(_) if silence.min(peer.activity.since_write()) >= pong => return Due::Over,
             Some(_) => now + pong.saturating_sub(silence.min(peer.activity.since_write())),
             None if silence >= ping => {
                 self.pinged = Some(now);
-                return Due::Ping(now + pong);
+                return Due::Ping(first(now + pong));
             }
             None => now + (ping - silence),
         };
-        let idle_at = idle.map(|idle| self.last_message + idle);
-        Due::Later(idle_at.map_or(due, |idle_at| due.min(idle_at)).max(now + Duration::from_millis(50)))
+        Due::Later(first(due))
     }
 }

@@ -35,19 +35,53 @@ check() {
   fi
 }
 
+# The tools for one document each; their order is that of the report.
+redocly() { "$bin/redocly" lint --extends=recommended-strict "$1"; }
+specification() { "$cache/venv/bin/openapi-spec-validator" --errors all "$1"; }
+spectral() { "$bin/spectral" lint --ruleset "$cache/spectral.yaml" --fail-severity hint "$1"; }
+parser() { node "$cache/asyncapi.mjs" "$1"; }
+ajv() { node "$cache/schemas.mjs" "$1"; }
+
+# Each tool must refuse a document with one mistake in it, so that no check passes by accident.
+refuses() {
+  local tool=$1 document=$2 mistake=$3 copy
+  copy=$cache/broken/$tool-$document
+  sed "$mistake" "$generated/$document" >"$copy"
+  if cmp -s "$copy" "$generated/$document" || "$tool" "$copy" >/dev/null 2>&1; then
+    failed=1
+    echo "FAIL  $tool sees no mistake in $document after: $mistake"
+  fi
+}
+
 install
+bin=$cache/node_modules/.bin
 # The scripts import from where the tools are.
 cp "$here"/*.mjs "$here/spectral.yaml" "$cache/"
 cd "$generated"
-bin=$cache/node_modules/.bin
 for document in openapi.json openapi-3.0.json; do
-  check "redocly recommended-strict $document" "$bin/redocly" lint --extends=recommended-strict "$document"
-  check "openapi-spec-validator $document" "$cache/venv/bin/openapi-spec-validator" --errors all "$document"
+  for tool in redocly specification spectral; do
+    check "$tool $document" "$tool" "$document"
+  done
 done
-for document in openapi.json openapi-3.0.json asyncapi.json asyncapi-client.json; do
-  check "spectral $document" "$bin/spectral" lint --ruleset "$cache/spectral.yaml" --fail-severity hint "$document"
+for document in asyncapi.json asyncapi-client.json; do
+  for tool in spectral parser; do
+    check "$tool $document" "$tool" "$document"
+  done
 done
-check "@asyncapi/parser asyncapi.json asyncapi-client.json" node "$cache/asyncapi.mjs" asyncapi.json asyncapi-client.json
-check "ajv strict: schemas and examples" node "$cache/schemas.mjs" "$root"
+check "ajv: schemas, examples, counter-examples" ajv "$root"
+
+rm -rf "$cache/broken" && mkdir "$cache/broken"
+twice='s/"operationId": "getHealth"/"operationId": "getMetrics"/'
+refuses redocly openapi.json "$twice"
+refuses specification openapi.json "$twice"
+refuses spectral openapi.json "$twice"
+refuses spectral asyncapi.json '/"license": {/,/}/d'
+refuses parser asyncapi.json 's/"action": "receive"/"action": "listen"/'
+cp -r "$generated" "$root/schema" "$cache/broken/"
+sed -i 's/"maxLength": 128/"maxLenght": 128/' "$cache/broken/generated/schema/common/ids.json"
+if ajv "$cache/broken" >/dev/null 2>&1; then
+  failed=1
+  echo "FAIL  ajv sees no mistake in a schema with maxLenght"
+fi
 echo "$SECONDS s"
 exit "$failed"

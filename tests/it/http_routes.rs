@@ -172,7 +172,7 @@ async fn bodies_are_held_to_their_schema() {
         ("PATCH", "/worlds/w", r#"{"turnLimit":101}"#, "/turnLimit", "maximum"),
         ("PATCH", "/worlds/w", r#"{"turnLimit":null}"#, "/turnLimit", "type"),
         ("PATCH", agent, r#"{"status":"error"}"#, "/status", "enum"),
-        ("PATCH", agent, r#"{"config":{"provider":null}}"#, "/config/provider", "type"),
+        ("PATCH", agent, r#"{"config":{"provider":null}}"#, "/config/provider", "enum"),
         ("PATCH", agent, r#"{"clearMemory":false}"#, "/clearMemory", "const"),
         ("PATCH", agent, r#"{"config":{"llmCallCount":0}}"#, "/config", "additionalProperties"),
         ("PATCH", agent, r#"{"name":"b"}"#, "", "additionalProperties"),

@@ -140,6 +140,7 @@ async fn a_pong_is_enough_to_stay() {
 async fn who_says_nothing_for_the_idle_time_is_closed_4003() {
     let server = TestServer::with(|config| {
         config.ping_interval = Duration::from_millis(50);
+        config.pong_timeout = Duration::from_millis(150);
         config.idle_timeout = Some(Duration::from_millis(400));
     })
     .await;
@@ -151,7 +152,9 @@ async fn who_says_nothing_for_the_idle_time_is_closed_4003() {
     }
     assert!(since.elapsed() > Duration::from_millis(400), "a message keeps it");
     // It goes on answering the server's pings, which say nothing.
+    let since = Instant::now();
     assert_eq!(client.closed().await.0, Some(4003));
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
 
 /// A client that stops reading while more comes than any buffer holds.

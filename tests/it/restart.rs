@@ -26,14 +26,13 @@ async fn a_kill_in_the_middle_of_a_reply_loses_nothing_that_was_acknowledged() {
     }
     let waiting = id(&client.say("@a1 and then?").await);
     acknowledged.push(waiting.clone());
-    let token = client.token().to_owned();
+    let (token, start) = (client.token().to_owned(), client.at(0));
     server.kill();
 
     let server = Process::start(&data, &[]).await;
     let mut client = server.client_of(&token).await;
-    let selected = client.select("stage", "w").await;
+    let selected = client.select_with(json!({"templateName": "stage", "worldName": "w", "after": start})).await;
     assert_eq!(selected["title"], "T");
-    client.ok("event_subscribe", json!({"after": client.at(0)})).await;
     let frames = client.until_settled(&waiting).await;
     for message in &acknowledged {
         assert!(frames.iter().any(|f| f.event("message").is_some_and(|m| m["messageId"] == **message)), "lost: {message}");
@@ -90,8 +89,7 @@ async fn at_the_drain_deadline_a_reply_ends_with_its_text_so_far() {
     let server = Process::start(&data, &[]).await;
     let token = client.token().to_owned();
     let mut again = server.client_of(&token).await;
-    again.select("stage", "w").await;
-    again.ok("event_subscribe", json!({"after": again.at(0)})).await;
+    again.select_with(json!({"templateName": "stage", "worldName": "w", "after": client.at(0)})).await;
     let frames = again.until_settled(&waiting).await;
     assert!(frames.iter().any(|frame| frame.settles(&root)), "{frames:#?}");
     let ends: Vec<&Frame> = frames.iter().filter(|frame| frame.is_end()).collect();

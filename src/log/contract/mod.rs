@@ -134,6 +134,7 @@ fn new_world(user: &str, name: &str) -> NewWorld {
         created_ms: now_ms(),
         drafts: Vec::new(),
         key: None,
+        secrets: Vec::new(),
     }
 }
 

@@ -128,6 +128,7 @@ pub(crate) async fn nothing_is_lost_by_reopening(opened: Opened) {
         persistent: false,
         drafts: drafts(1),
         key: Some(key("u", "made", now_ms())),
+        secrets: Vec::new(),
         ..new_world("u", "w")
     };
     let world = create(&*store, first).await.id;

@@ -86,7 +86,7 @@ pub(super) fn insert(
     Ok(head)
 }
 
-fn write_secret(conn: &Connection, num: i64, write: &SecretWrite) -> Result<(), Error> {
+pub(super) fn write_secret(conn: &Connection, num: i64, write: &SecretWrite) -> Result<(), Error> {
     match &write.secret {
         Some(secret) => conn
             .prepare_cached("INSERT OR REPLACE INTO secrets VALUES (?1, ?2, ?3)")?

@@ -52,6 +52,9 @@ pub(super) fn create(conn: &Connection, new: &NewWorld) -> Result<CreatedWorld, 
     if let Some(key) = &new.key {
         keys::insert(conn, num, key)?;
     }
+    for secret in &new.secrets {
+        records::write_secret(conn, num, secret)?;
+    }
     by_id(conn, new.id)?
         .map(CreatedWorld::Created)
         .ok_or(Error::NoWorld)

@@ -9,7 +9,7 @@ use super::Actor;
 use crate::{
     error::Failure,
     log::{Append, Appended, Draft, Error, KeyWrite, Limit, Secret, SecretWrite, Snapshot},
-    protocol::ErrorCode,
+    protocol::{ErrorCode, FinishReason, MessageId},
     world::{
         decide::{Decision, SecretChange},
         event::Event,
@@ -18,12 +18,19 @@ use crate::{
         reply::LiveReply,
         subscription::storage,
         time::now_ms,
+        turns::Ending,
     },
 };
+
+/// Records read at once while catching up.
+const PAGE: Limit = Limit { records: 256, bytes: 1024 * 1024 };
 
 impl Actor {
     /// Appends, and only then applies and publishes.
     pub(super) async fn commit(&mut self, decision: Decision, key: Option<KeyWrite>) -> Result<(), Failure> {
+        if decision.events.is_empty() && decision.secrets.is_empty() && key.is_none() {
+            return Ok(());
+        }
         let at_ms = now_ms();
         let result = self.append(&decision, key, at_ms).await;
         if result.is_err() {
@@ -65,9 +72,13 @@ impl Actor {
                 // Somebody else wrote: what is held here is not the world any more.
                 let cause = format!("log is at {head}, this actor at {}", self.world.head);
                 self.reload().await?;
+                self.catch_up().await?;
                 Err(Failure::new(ErrorCode::Overloaded, "the world has just changed").retry_after_ms(50).cause(cause))
             }
-            Ok(Appended::Duplicate(_)) => Err(Failure::internal("idempotency key was written meanwhile")),
+            Ok(Appended::Duplicate(_)) => {
+                let text = "a request with this idempotency key has just been done; its answer is there now";
+                Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(50))
+            }
             Err(Error::Unknown(cause)) => {
                 let first = ids.first().copied();
                 let before = self.world.head;
@@ -111,13 +122,45 @@ impl Actor {
             }
             pushes.extend(publish(&self.cell.name, seq, *id, at_ms, event).map(|push| (seq, push)));
             self.cell.services.counters.event(event);
-            if let Event::ReplyEnded { reply, .. } = event
-                && let Some(running) = self.running.remove(&reply.message_id)
-            {
-                running.task.abort();
-            }
+            self.stop_if_ended(event);
         }
         self.cell.hub.publish(seq, pushes, started);
+    }
+
+    /// Publishes what is in the log and was appended by somebody else, and closes the turns that they left open.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Failure> {
+        while self.cell.hub.head() < self.world.head {
+            let page = self.cell.services.log.read(self.cell.id, self.cell.hub.head(), PAGE).await.map_err(storage)?;
+            let Some(last) = page.records.last().map(|record| record.seq) else { break };
+            let mut pushes = Vec::new();
+            for record in &page.records {
+                let event = Event::from_record(&record.body).map_err(Failure::internal)?;
+                let push = publish(&self.cell.name, record.seq, record.id, record.at_ms, &event);
+                pushes.extend(push.map(|push| (record.seq, push)));
+                self.stop_if_ended(&event);
+            }
+            self.cell.hub.publish(last, pushes, None);
+        }
+        let open = self.world.agents().filter_map(|agent| agent.running.as_ref());
+        let cut_off: Vec<_> = open
+            .map(|turn| turn.reply.message_id.clone())
+            .filter(|id| !self.running.contains_key(id) && !self.is_unrecorded(id))
+            .collect();
+        let interrupted = |id| (id, Ending::stopped(String::new(), FinishReason::Interrupted));
+        self.unrecorded.extend(cut_off.into_iter().map(interrupted));
+        Ok(())
+    }
+
+    fn stop_if_ended(&mut self, event: &Event) {
+        if let Event::ReplyEnded { reply, .. } = event
+            && let Some(running) = self.running.remove(&reply.message_id)
+        {
+            running.task.abort();
+        }
+    }
+
+    pub(super) fn is_unrecorded(&self, reply: &MessageId) -> bool {
+        self.unrecorded.iter().any(|(known, _)| known == reply)
     }
 
     /// Builds the state anew from the log; running replies go on.

@@ -49,6 +49,13 @@ pub enum Mail {
     Close(oneshot::Sender<()>),
 }
 
+/// Mail on its way.
+pub struct Letter {
+    pub mail: Mail,
+    /// Dropped when it has arrived, or never will.
+    pub _on_the_way: Arc<()>,
+}
+
 /// What comes back from the actor's own tasks.
 enum Note {
     Ready { agent: AgentName, pass: Option<Pass> },
@@ -74,17 +81,18 @@ struct Actor {
     notes: (mpsc::Sender<Note>, mpsc::Receiver<Note>),
     /// Replies that are over, and could not be recorded so far.
     unrecorded: Vec<(MessageId, Ending)>,
+    /// When to try again what storage refused.
+    retry_at: Option<Instant>,
     snapshot_at: u64,
 }
 
 /// Runs until nothing is asked any more and nothing runs.
-pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::Receiver<Mail>) {
+pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::Receiver<Letter>) {
     let loaded = match load(&cell).await {
         Ok(loaded) => loaded,
         Err(failure) => {
             failure.log();
             tracing::error!(world = %cell.id, "failed to load the world");
-            cell.actor_failed();
             return refuse_all(inbox, failure);
         }
     };
@@ -99,16 +107,17 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::Receiver<Mail>) {
         at_the_gate: BTreeSet::new(),
         notes: mpsc::channel(INTERNAL_QUEUE),
         unrecorded: Vec::new(),
+        retry_at: None,
     };
     actor.recover().await;
     actor.serve(&mut inbox).await;
 }
 
 /// Whoever asked while the world could not be loaded is told why.
-fn refuse_all(mut inbox: mpsc::Receiver<Mail>, failure: Failure) {
+fn refuse_all(mut inbox: mpsc::Receiver<Letter>, failure: Failure) {
     inbox.close();
-    while let Ok(mail) = inbox.try_recv() {
-        match mail {
+    while let Ok(letter) = inbox.try_recv() {
+        match letter.mail {
             Mail::Execute { answer, .. } => drop(answer.send(Err(failure.clone()))),
             Mail::Interrupt(answer) => drop(answer.send(Err(failure.clone()))),
             Mail::View(answer) => drop(answer.send(Err(failure.clone()))),
@@ -118,16 +127,16 @@ fn refuse_all(mut inbox: mpsc::Receiver<Mail>, failure: Failure) {
 }
 
 impl Actor {
-    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Mail>) {
+    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Letter>) {
         let idle_unload = self.cell.services.settings.idle_unload;
         let mut idle_since = Instant::now();
         loop {
-            let idle = self.running.is_empty() && self.at_the_gate.is_empty() && self.unrecorded.is_empty();
-            let retry = !self.unrecorded.is_empty();
+            let idle = self.running.is_empty() && self.at_the_gate.is_empty() && self.retry_at.is_none();
+            let retry_at = self.retry_at;
             tokio::select! {
-                mail = inbox.recv() => {
-                    let Some(mail) = mail else { return };
-                    self.cell.arrived();
+                letter = inbox.recv() => {
+                    let Some(Letter { mail, _on_the_way }) = letter else { return };
+                    drop(_on_the_way);
                     idle_since = Instant::now();
                     if !self.answer(mail).await {
                         return;
@@ -138,7 +147,10 @@ impl Actor {
                     self.ended(ended).await;
                     idle_since = Instant::now();
                 }
-                () = tokio::time::sleep(running::RETRY), if retry => self.record_ends().await,
+                () = sleep_until(retry_at.unwrap_or(idle_since)), if retry_at.is_some() => {
+                    self.retry_at = None;
+                    self.record_ends().await;
+                }
                 () = sleep_until(idle_since + idle_unload), if idle => {
                     if self.cell.may_leave() {
                         return;
@@ -180,11 +192,14 @@ impl Actor {
 
     async fn execute(&mut self, command: &Command, key: Option<Key>) -> Result<Outcome, Failure> {
         let services = self.cell.services.clone();
-        let fingerprint = fingerprint(&services.installation_key, self.cell.id, command)?;
+        let print = match &key {
+            Some(_) => fingerprint(&services.installation_key, self.cell.id, command)?,
+            None => [0; 32],
+        };
         if let Some(Key { user, key }) = &key {
             let known = services.log.find_key(self.cell.id, user, key.as_str()).await.map_err(storage)?;
             if let Some(known) = known {
-                if known.fingerprint != fingerprint {
+                if known.fingerprint != print {
                     let text = "this idempotency key was used for a different request";
                     return Err(Failure::new(ErrorCode::Conflict, text));
                 }
@@ -206,7 +221,7 @@ impl Actor {
             Some(Key { user, key }) => Some(KeyWrite {
                 user,
                 key: key.to_string(),
-                fingerprint,
+                fingerprint: print,
                 answer: Bytes::from(serde_json::to_vec(&answer).map_err(Failure::internal)?),
                 at_ms: now_ms(),
             }),

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::{Id, JoinError};
+use tokio::{
+    task::{Id, JoinError},
+    time::Instant,
+};
 
 use super::{Actor, Note, Running, mint};
 use crate::{
@@ -23,26 +26,20 @@ use crate::{
 };
 
 /// How long to wait before what storage refused is tried again.
-pub(super) const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(500);
 
 impl Actor {
     /// A started turn that nobody runs was cut off by a crash: it ends here, and never runs again by itself.
     pub(super) async fn recover(&mut self) {
-        let cut_off: Vec<_> = self
-            .world
-            .agents()
-            .filter_map(|agent| agent.running.as_ref())
-            .map(|turn| turn.reply.message_id.clone())
-            .collect();
-        for reply in cut_off {
-            self.unrecorded.push((reply, Ending::stopped(String::new(), FinishReason::Interrupted)));
+        if let Err(failure) = self.catch_up().await {
+            failure.log();
         }
         self.record_ends().await;
-        self.schedule();
     }
 
     pub(super) async fn interrupt(&mut self) -> Result<(), Failure> {
-        let running: Vec<_> = self.running.keys().cloned().collect();
+        // A reply that came to its own end, which is not stored yet, keeps that.
+        let running: Vec<_> = self.running.keys().filter(|reply| !self.is_unrecorded(reply)).cloned().collect();
         for reply in running {
             let text = self.running.get(&reply).map_or_else(String::new, |running| running.live.freeze());
             self.unrecorded.push((reply, Ending::stopped(text, FinishReason::Interrupted)));
@@ -56,7 +53,7 @@ impl Actor {
 
     /// Sends the next turn of every agent that may start one to the gate.
     pub(super) fn schedule(&mut self) {
-        if self.cell.services.draining.load(Ordering::Relaxed) {
+        if self.cell.services.draining.load(Ordering::Relaxed) || self.retry_at.is_some() {
             return;
         }
         for agent in self.world.agents() {
@@ -103,7 +100,8 @@ impl Actor {
             Err(failure) => {
                 // The turn still waits; it is tried again.
                 failure.log();
-                return tokio::time::sleep(RETRY).await;
+                self.retry_at = Some(Instant::now() + RETRY);
+                return;
             }
         };
         let Some(Event::ReplyStarted { reply }) = decision.events.first() else {
@@ -148,6 +146,7 @@ impl Actor {
             if let Err(failure) = self.commit(Decision::done(events), None).await {
                 failure.log();
                 self.unrecorded.push((reply, ending));
+                self.retry_at = Some(Instant::now() + RETRY);
                 return;
             }
         }

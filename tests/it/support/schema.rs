@@ -13,8 +13,9 @@ use jsonschema::{Registry, Validator};
 use serde_json::{Map, Value, json};
 
 const BASE: &str = "https://agent-world.example/schema/";
-/// What any route may answer besides what it lists: there is no such route or method, or the guard refused.
-const ANYWHERE: [&str; 3] = ["NOT_FOUND", "METHOD_NOT_ALLOWED", "PERMISSION_DENIED"];
+/// What any route may answer besides what it lists: there is no such route, method or query parameter, or the guard
+/// refused.
+const ANYWHERE: [&str; 4] = ["NOT_FOUND", "METHOD_NOT_ALLOWED", "PERMISSION_DENIED", "INVALID_MESSAGE"];
 
 pub struct Schemas {
     files: BTreeMap<String, Value>,

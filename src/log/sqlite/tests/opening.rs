@@ -200,6 +200,7 @@ async fn a_thousand_worlds_open_like_one() {
             created_ms: n,
             drafts: (0..5).map(|_| draft(vec![b'x'; 300])).collect(),
             key: None,
+            secrets: Vec::new(),
         };
         let store = store.clone();
         creating.spawn(async move { store.create_world(new).await.map(drop) });

@@ -1,6 +1,8 @@
 //! What the build generates and what is committed under `generated/` are the same bytes, so that a change of the
 //! protocol is read in review as what it does to clients.
 
+mod rules;
+
 use std::{
     collections::BTreeMap,
     env, fs, io,
