@@ -6,10 +6,16 @@ use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use tokio::{net::{TcpListener, TcpStream}, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tower_service::Service;
 
-use crate::{peer::{Peer, Watched}, shutdown::{Phase, Shutdown}};
+use crate::{
+    peer::{Peer, Watched},
+    shutdown::{Phase, Shutdown},
+};
 
 pub struct Listening {
     pub listener: TcpListener,

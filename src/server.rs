@@ -22,9 +22,7 @@ use crate::{
         sqlite::{self, Sqlite},
     },
     protocol::codec,
-    provider::{
-        BaseUrlPolicy, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings, Providers, ScriptBook,
-    },
+    provider::{BaseUrlPolicy, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings, Providers, ScriptBook},
     session::{App, Identities, Rates, Stats},
     shutdown::{Phase, Shutdown, ShutdownControl},
     upkeep,
@@ -163,8 +161,7 @@ fn router(config: &Config, address: SocketAddr, app: &Arc<App>, shutdown: &Shutd
         max_frame: config.max_frame_bytes,
     });
     let rate = Some((config.connection_rate, config.connection_burst));
-    let guard =
-        http::Guard::new(address, &config.allow_host, &config.allow_origin, config.trust_proxy, rate);
+    let guard = http::Guard::new(address, &config.allow_host, &config.allow_origin, config.trust_proxy, rate);
     let api = http::Http { app: app.clone(), shutdown: shutdown.clone(), max_body: config.max_body_bytes };
     http::router(Arc::new(api), Arc::new(guard), ws::router(ws))
 }

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::{session::App, world::{now_ms, storage}};
+use crate::{
+    session::App,
+    world::{now_ms, storage},
+};
 
 /// How often users are looked at.
 const USERS: Duration = Duration::from_secs(60 * 60);

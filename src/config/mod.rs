@@ -13,8 +13,8 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use source::{InvalidSetting, Origin};
 pub use crate::telemetry::LogFormat;
+pub use source::{InvalidSetting, Origin};
 use value::{Value, base_urls, between, filter, hosts, origins};
 
 use crate::{protocol::codec::Validate, provider::Deadlines};

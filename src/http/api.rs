@@ -129,7 +129,10 @@ impl Api for Http {
         Ok(GetAsyncapiAnswer::Ok(documents::ASYNCAPI.into()))
     }
 
-    async fn get_asyncapi_client(&self, _: GetAsyncapiClient<Context>) -> Result<GetAsyncapiClientAnswer<Body>, Failure> {
+    async fn get_asyncapi_client(
+        &self,
+        _: GetAsyncapiClient<Context>,
+    ) -> Result<GetAsyncapiClientAnswer<Body>, Failure> {
         Ok(GetAsyncapiClientAnswer::Ok(documents::ASYNCAPI_CLIENT.into()))
     }
 

@@ -184,7 +184,13 @@ impl Drop for Leaving {
 }
 
 fn push(message: ServerMessage) -> Bytes {
-    codec::encode(&ServerFrame { id: EventId::from(Uuid::now_v7()), timestamp: timestamp(now_ms()), reply_to: None, seq: None, message })
+    codec::encode(&ServerFrame {
+        id: EventId::from(Uuid::now_v7()),
+        timestamp: timestamp(now_ms()),
+        reply_to: None,
+        seq: None,
+        message,
+    })
 }
 
 fn connected(caller: &Identity, session_token: Option<SessionToken>) -> Bytes {

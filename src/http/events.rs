@@ -2,7 +2,11 @@
 
 use axum::body::Body;
 
-use super::{Context, Http, chat::{Next, next}, sse};
+use super::{
+    Context, Http,
+    chat::{Next, next},
+    sse,
+};
 use crate::{
     error::Failure,
     log::{Limit, Record},
@@ -40,7 +44,10 @@ impl Http {
         selection: Selection,
     ) -> Result<Body, Failure> {
         if before.is_some() {
-            return Err(Failure::new(ErrorCode::InvalidMessage, "a stream goes on after a cursor: before is for pages"));
+            return Err(Failure::new(
+                ErrorCode::InvalidMessage,
+                "a stream goes on after a cursor: before is for pages",
+            ));
         }
         let (_, Entered { cell, presence }) = self.own(context, world).await?;
         let from = match &after {

@@ -72,7 +72,8 @@ impl Guard {
         }
         match headers.get(header::ORIGIN) {
             Some(origin) if !self.allows_origin(origin.to_str().unwrap_or_default()) => {
-                let text = "pages of that origin may not use this server; the operator can allow it with --allow-origin";
+                let text =
+                    "pages of that origin may not use this server; the operator can allow it with --allow-origin";
                 Err(Failure::new(ErrorCode::PermissionDenied, text))
             }
             _ => Ok(()),
@@ -118,7 +119,8 @@ mod tests {
     fn verdict(guard: &Guard, headers: &[(&'static str, &str)]) -> bool {
         let peer = Peer::new("10.0.0.9:4000".parse().unwrap());
         let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
-        let headers: HeaderMap = headers.collect::<Vec<(header::HeaderName, header::HeaderValue)>>().into_iter().collect();
+        let headers: HeaderMap =
+            headers.collect::<Vec<(header::HeaderName, header::HeaderValue)>>().into_iter().collect();
         guard.check(&peer, &headers, None).is_ok()
     }
 

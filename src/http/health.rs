@@ -58,7 +58,12 @@ impl Http {
             ("frames_refused_total", "counter", "Messages that were not valid.", load(&stats.frames_refused)),
             ("http_requests_total", "counter", "HTTP requests.", load(&stats.requests)),
             ("errors_total", "counter", "Requests that were answered with an error.", load(&stats.errors)),
-            ("codec_disagreements_total", "counter", "Verdicts of typed parse and schema that differ: a bug.", codec::disagreements() as f64),
+            (
+                "codec_disagreements_total",
+                "counter",
+                "Verdicts of typed parse and schema that differ: a bug.",
+                codec::disagreements() as f64,
+            ),
             ("sessions", "gauge", "Stored sessions.", counts.sessions as f64),
             ("users", "gauge", "Stored users.", counts.users as f64),
             ("worlds", "gauge", "Stored worlds.", counts.worlds as f64),
@@ -71,7 +76,10 @@ impl Http {
             ("turns_running", "gauge", "Turns that run now.", services.gate.running() as f64),
         ] {
             // Writing to a string cannot fail.
-            let _ = write!(text, "# HELP agent_world_{name} {help}\n# TYPE agent_world_{name} {kind}\nagent_world_{name} {value}\n");
+            let _ = write!(
+                text,
+                "# HELP agent_world_{name} {help}\n# TYPE agent_world_{name} {kind}\nagent_world_{name} {value}\n"
+            );
         }
         Ok(text)
     }

@@ -148,9 +148,10 @@ fn respond(reply: Reply<Body>) -> Response {
 
 fn unrouted(unrouted: Unrouted) -> ProblemResponse {
     match unrouted {
-        Unrouted::NotFound => {
-            problem(Failure::new(ErrorCode::NotFound, "there is nothing at this path; /openapi.json lists what there is"))
-        }
+        Unrouted::NotFound => problem(Failure::new(
+            ErrorCode::NotFound,
+            "there is nothing at this path; /openapi.json lists what there is",
+        )),
         Unrouted::MethodNotAllowed { allow } => {
             let text = format!("this path answers {allow}");
             problem(Failure::new(ErrorCode::MethodNotAllowed, text)).allow(allow)

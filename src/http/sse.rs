@@ -10,7 +10,10 @@ use axum::{
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt};
 
-use crate::{protocol::Cursor, shutdown::{Phase, Shutdown}};
+use crate::{
+    protocol::Cursor,
+    shutdown::{Phase, Shutdown},
+};
 
 /// How often a silent stream says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);

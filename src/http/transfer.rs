@@ -78,7 +78,8 @@ impl Http {
         let caller = self.require_caller(context).await?;
         let text = str::from_utf8(body).map_err(|_| invalid(1, "is not UTF-8"))?;
         let mut lines = text.lines().enumerate().map(|(at, text)| (at + 1, text)).filter(|(_, text)| !text.is_empty());
-        let (at, first) = lines.next().ok_or_else(|| invalid(1, "is missing: an export begins with a line that says what it is"))?;
+        let (at, first) =
+            lines.next().ok_or_else(|| invalid(1, "is missing: an export begins with a line that says what it is"))?;
         let head: Head = serde_json::from_str(first).map_err(|_| invalid(at, "does not say what this is"))?;
         if head.format != FORMAT || head.version > VERSION {
             return Err(invalid(at, "names another format, or a newer version of it"));
@@ -91,7 +92,8 @@ impl Http {
             if seq != drafts.len() as u64 + 1 {
                 return Err(invalid(at, "has a seq that does not follow the one before it, from 1"));
             }
-            let mut event = Event::from_record(event.get().as_bytes()).map_err(|_| invalid(at, "holds no known event"))?;
+            let mut event =
+                Event::from_record(event.get().as_bytes()).map_err(|_| invalid(at, "holds no known event"))?;
             event.check().map_err(|reason| invalid(at, reason))?;
             // Keys are not exported, so there are none here.
             if let Event::AgentCreated { agent } | Event::AgentUpdated { agent } = &mut event {

@@ -74,8 +74,7 @@ pub struct Counts {
 /// user: a name never reaches another user's world.
 pub trait Directory: Send + Sync + 'static {
     /// Stores a session of `user`, and the user, if it is new. To be repeated harmlessly.
-    fn create_session<'a>(&'a self, user: &'a str, token: TokenHash, now_ms: i64)
-    -> Answer<'a, ()>;
+    fn create_session<'a>(&'a self, user: &'a str, token: TokenHash, now_ms: i64) -> Answer<'a, ()>;
 
     /// The user of a token. Counts as a use of the user, written at most once an hour.
     fn find_session(&self, token: TokenHash, now_ms: i64) -> Answer<'_, Option<String>>;

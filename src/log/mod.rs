@@ -26,10 +26,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-pub use directory::{
-    Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, WorldEntry,
-};
 pub use crate::secret::Secret;
+pub use directory::{Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, WorldEntry};
 
 /// A world's identity: UUID v7, never reused, not even after the world was deleted.
 pub type WorldId = Uuid;
@@ -187,12 +185,7 @@ pub trait WorldLog: Send + Sync + 'static {
     fn head(&self, world: WorldId) -> Answer<'_, Option<Head>>;
 
     /// A key of this user in this world's epoch, unless it is older than keys are kept.
-    fn find_key<'a>(
-        &'a self,
-        world: WorldId,
-        user: &'a str,
-        key: &'a str,
-    ) -> Answer<'a, Option<KeyRecord>>;
+    fn find_key<'a>(&'a self, world: WorldId, user: &'a str, key: &'a str) -> Answer<'a, Option<KeyRecord>>;
 
     /// The secrets of the world's agents, by agent.
     fn secrets(&self, world: WorldId) -> Answer<'_, Vec<(String, Secret)>>;

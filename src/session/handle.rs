@@ -123,7 +123,11 @@ impl Handle for Session {
         Ok(StatusSubscribed { message: "Subscribed.".to_owned(), data })
     }
 
-    async fn event_unsubscribe(&mut self, _: Request, payload: EventUnsubscribe) -> Result<StatusUnsubscribed, ErrorInfo> {
+    async fn event_unsubscribe(
+        &mut self,
+        _: Request,
+        payload: EventUnsubscribe,
+    ) -> Result<StatusUnsubscribed, ErrorInfo> {
         self.world(payload.world_name.as_ref())?;
         self.unsubscribe();
         Ok(StatusUnsubscribed { message: "Unsubscribed.".to_owned(), data: Unsubscribed {} })

@@ -15,7 +15,7 @@ use crate::{
         MessageIds, Patch, ProviderName, Seq, Violation, Violations, WorldName, WorldState,
     },
     provider::Providers,
-    world::{Answer, provider_kind, Command, Entered, Key, Outcome, Subscription, View, WorldCell, Worlds},
+    world::{Answer, Command, Entered, Key, Outcome, Subscription, View, WorldCell, Worlds, provider_kind},
 };
 
 pub use identity::{Identities, Identity, Revocation};

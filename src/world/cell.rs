@@ -19,7 +19,9 @@ use super::{
 use crate::{
     error::Failure,
     log::{Head, Store, WorldEntry, WorldId},
-    protocol::{Agent, Cursor, ErrorCode, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName},
+    protocol::{
+        Agent, Cursor, ErrorCode, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName,
+    },
     provider::Provider,
 };
 
@@ -160,9 +162,7 @@ impl WorldCell {
         let seq = self.resume_at(cursor)?;
         let head = self.services.log.head(self.id).await.map_err(super::subscription::storage)?;
         match head {
-            Some(Head { floor, .. }) if seq < floor => {
-                Err(unresumable(UnresumableReason::Expired, self.head_cursor()))
-            }
+            Some(Head { floor, .. }) if seq < floor => Err(unresumable(UnresumableReason::Expired, self.head_cursor())),
             Some(_) => Ok(seq),
             None => Err(gone()),
         }

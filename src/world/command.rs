@@ -11,12 +11,27 @@ use crate::protocol::{
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "operation", rename_all = "camelCase")]
 pub enum Command {
-    Chat { content: ChatContent, sender: SenderName, display_name: Option<DisplayName>, target_agent: Option<AgentName> },
-    Retry { message_id: MessageId },
-    Cancel { message_id: Option<MessageId> },
-    CreateAgent { name: AgentName, status: WritableStatus, config: NewAgentConfig },
+    Chat {
+        content: ChatContent,
+        sender: SenderName,
+        display_name: Option<DisplayName>,
+        target_agent: Option<AgentName>,
+    },
+    Retry {
+        message_id: MessageId,
+    },
+    Cancel {
+        message_id: Option<MessageId>,
+    },
+    CreateAgent {
+        name: AgentName,
+        status: WritableStatus,
+        config: NewAgentConfig,
+    },
     UpdateAgent(AgentChange),
-    DeleteAgent { agent_name: AgentName },
+    DeleteAgent {
+        agent_name: AgentName,
+    },
     UpdateWorld {
         #[serde(skip_serializing_if = "Patch::is_absent")]
         title: Patch<Title>,

@@ -119,7 +119,8 @@ impl World {
             root_id: message_id.clone(),
             display_name: display_name.cloned(),
         }];
-        let turns = self.wake(&message_id, &message_id, speaker, content, target, WhenFull::Refuse, &mut events, context)?;
+        let turns =
+            self.wake(&message_id, &message_id, speaker, content, target, WhenFull::Refuse, &mut events, context)?;
         if turns.is_empty() {
             events.push(Event::Settled { root_id: message_id.clone() });
         }
@@ -223,7 +224,11 @@ impl World {
             Some(key) => vec![SecretChange { agent_name: name.clone(), api_key: Some(key.to_string()) }],
             None => Vec::new(),
         };
-        Ok(Decision { events: vec![Event::AgentCreated { agent: agent.clone() }], secrets, answer: Answer::Agent { agent } })
+        Ok(Decision {
+            events: vec![Event::AgentCreated { agent: agent.clone() }],
+            secrets,
+            answer: Answer::Agent { agent },
+        })
     }
 
     fn update_agent(&self, change: &AgentChange) -> Result<Decision, Failure> {
@@ -231,10 +236,10 @@ impl World {
         let mut agent = state.public.clone();
         let mut secrets = Vec::new();
         if let Some(update) = &change.config {
-            secrets.extend(merge(&mut agent.config, update).map(|api_key| SecretChange {
-                agent_name: agent.name.clone(),
-                api_key,
-            }));
+            secrets.extend(
+                merge(&mut agent.config, update)
+                    .map(|api_key| SecretChange { agent_name: agent.name.clone(), api_key }),
+            );
         }
         if let Some(status) = change.status {
             agent.status = status_of(status);

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{
-    Agent, AgentName, Count, DisplayName, ErrorInfo, FinishReason, MessageId, ModelName, ProviderName, SenderType, TemplateName, Title,
-    TurnLimit, Usage,
+    Agent, AgentName, Count, DisplayName, ErrorInfo, FinishReason, MessageId, ModelName, ProviderName, SenderType,
+    TemplateName, Title, TurnLimit, Usage,
 };
 
 /// The version this program writes. A record with a higher one is refused by name.

@@ -42,9 +42,9 @@ impl Hub {
                 inner.replies.retain(|reply| reply.reply.message_id != *ended);
             }
             let push = Arc::new(push);
-            inner.live.retain(|outbox| {
-                !outbox.filter.passes(push.kind, push.about.as_ref()) || outbox.offer(seq, &push)
-            });
+            inner
+                .live
+                .retain(|outbox| !outbox.filter.passes(push.kind, push.about.as_ref()) || outbox.offer(seq, &push));
         }
         inner.replies.extend(started);
     }

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{publish::{Filter, Push}, reply::LiveReply};
+use super::{
+    publish::{Filter, Push},
+    reply::LiveReply,
+};
 use crate::protocol::MessageId;
 
 pub struct Outbox {

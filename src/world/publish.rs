@@ -71,29 +71,47 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
     let shape = shape(world_name, event)?;
     let message = match shape.body {
         Body::Chat(response) => ServerMessage::ChatResponse(response),
-        Body::Message(payload) => stream(world_name, StreamEventType::Message, wire::Event::Message(wire::MessageEvent {
-            id: id.into(),
-            timestamp: timestamp(at_ms),
-            sender: shape.sender,
-            sender_type: shape.sender_type,
-            payload,
-        })),
-        Body::World(payload) => stream(world_name, StreamEventType::World, wire::Event::World(wire::WorldEvent {
-            id: id.into(),
-            timestamp: timestamp(at_ms),
-            sender: shape.sender,
-            sender_type: shape.sender_type,
-            payload,
-        })),
-        Body::System(payload) => stream(world_name, StreamEventType::System, wire::Event::System(wire::SystemEvent {
-            id: id.into(),
-            timestamp: timestamp(at_ms),
-            sender: shape.sender,
-            sender_type: shape.sender_type,
-            payload,
-        })),
+        Body::Message(payload) => stream(
+            world_name,
+            StreamEventType::Message,
+            wire::Event::Message(wire::MessageEvent {
+                id: id.into(),
+                timestamp: timestamp(at_ms),
+                sender: shape.sender,
+                sender_type: shape.sender_type,
+                payload,
+            }),
+        ),
+        Body::World(payload) => stream(
+            world_name,
+            StreamEventType::World,
+            wire::Event::World(wire::WorldEvent {
+                id: id.into(),
+                timestamp: timestamp(at_ms),
+                sender: shape.sender,
+                sender_type: shape.sender_type,
+                payload,
+            }),
+        ),
+        Body::System(payload) => stream(
+            world_name,
+            StreamEventType::System,
+            wire::Event::System(wire::SystemEvent {
+                id: id.into(),
+                timestamp: timestamp(at_ms),
+                sender: shape.sender,
+                sender_type: shape.sender_type,
+                payload,
+            }),
+        ),
     };
-    let frame = ServerFrame { id: id.into(), timestamp: timestamp(at_ms), reply_to: None, seq: Some(Seq::saturating(seq)), message };
+    let frame = ServerFrame {
+        id: id.into(),
+        timestamp: timestamp(at_ms),
+        reply_to: None,
+        seq: Some(Seq::saturating(seq)),
+        message,
+    };
     let (settles, ends) = match event {
         Event::Settled { root_id } => (Some(root_id.clone()), None),
         Event::ReplyEnded { reply, .. } => (None, Some(reply.message_id.clone())),
@@ -159,7 +177,7 @@ fn shape(world_name: &WorldName, event: &Event) -> Option<Shape> {
             sender: wire::Sender::trusted(sender.clone()),
             sender_type: *sender_type,
             about: (*sender_type == SenderType::Agent).then(|| AgentName::trusted(sender.clone())),
-           
+
             body: Body::Message(wire::MessagePayload {
                 content: content.clone(),
                 message_id: message_id.clone(),
@@ -168,12 +186,18 @@ fn shape(world_name: &WorldName, event: &Event) -> Option<Shape> {
                 display_name: display_name.clone(),
             }),
         },
-        Event::WorldCreated { title, turn_limit, .. } => Shape::world(WorldAction::WorldCreated(
-            wire::WorldCreatedAction { title: title.clone(), turn_limit: *turn_limit },
-        )),
-        Event::WorldUpdated { title, turn_limit } => Shape::world(WorldAction::WorldUpdated(
-            wire::WorldUpdatedAction { title: title.clone(), turn_limit: *turn_limit },
-        )),
+        Event::WorldCreated { title, turn_limit, .. } => {
+            Shape::world(WorldAction::WorldCreated(wire::WorldCreatedAction {
+                title: title.clone(),
+                turn_limit: *turn_limit,
+            }))
+        }
+        Event::WorldUpdated { title, turn_limit } => {
+            Shape::world(WorldAction::WorldUpdated(wire::WorldUpdatedAction {
+                title: title.clone(),
+                turn_limit: *turn_limit,
+            }))
+        }
         Event::WorldReloaded {} => Shape::world(WorldAction::WorldReload(wire::WorldReloadAction {})),
         Event::AgentCreated { agent } => {
             Shape::world(WorldAction::AgentCreated(wire::AgentCreatedAction { agent: agent.clone() }))
@@ -190,32 +214,49 @@ fn shape(world_name: &WorldName, event: &Event) -> Option<Shape> {
         Event::Settled { root_id } => {
             Shape::world(WorldAction::Settled(wire::SettledAction { root_id: root_id.clone() }))
         }
-        Event::Routed { message_id, turns, .. } => Shape::system(None, SystemAction::Routed(wire::RoutedAction {
-            message_id: message_id.clone(),
-            answering: names(turns),
-        })),
-        Event::NoRecipient { message_id, mention } => Shape::system(None, SystemAction::NoRecipient(
-            wire::NoRecipientAction { message_id: message_id.clone(), mention: mention.clone() },
-        )),
-        Event::QueueFull { message_id, agent_name } => Shape::system(Some(agent_name), SystemAction::QueueFull(
-            wire::QueueFullAction { message_id: message_id.clone(), agent_name: agent_name.clone() },
-        )),
-        Event::TurnLimitReached { agent_name, count, .. } => Shape::system(Some(agent_name), SystemAction::TurnLimit(
-            wire::TurnLimitAction { agent_name: agent_name.clone(), count: *count },
-        )),
-        Event::Passed { agent_name } => Shape::system(Some(agent_name), SystemAction::Pass(
-            wire::PassAction { agent_name: agent_name.clone() },
-        )),
-        Event::ProviderChosen { agent_name, provider, model } => Shape::system(Some(agent_name), SystemAction::Provider(
-            wire::ProviderAction { agent_name: agent_name.clone(), provider: *provider, model: model.clone() },
-        )),
+        Event::Routed { message_id, turns, .. } => Shape::system(
+            None,
+            SystemAction::Routed(wire::RoutedAction { message_id: message_id.clone(), answering: names(turns) }),
+        ),
+        Event::NoRecipient { message_id, mention } => Shape::system(
+            None,
+            SystemAction::NoRecipient(wire::NoRecipientAction {
+                message_id: message_id.clone(),
+                mention: mention.clone(),
+            }),
+        ),
+        Event::QueueFull { message_id, agent_name } => Shape::system(
+            Some(agent_name),
+            SystemAction::QueueFull(wire::QueueFullAction {
+                message_id: message_id.clone(),
+                agent_name: agent_name.clone(),
+            }),
+        ),
+        Event::TurnLimitReached { agent_name, count, .. } => Shape::system(
+            Some(agent_name),
+            SystemAction::TurnLimit(wire::TurnLimitAction { agent_name: agent_name.clone(), count: *count }),
+        ),
+        Event::Passed { agent_name } => {
+            Shape::system(Some(agent_name), SystemAction::Pass(wire::PassAction { agent_name: agent_name.clone() }))
+        }
+        Event::ProviderChosen { agent_name, provider, model } => Shape::system(
+            Some(agent_name),
+            SystemAction::Provider(wire::ProviderAction {
+                agent_name: agent_name.clone(),
+                provider: *provider,
+                model: model.clone(),
+            }),
+        ),
         Event::ReplyStarted { reply } => Shape::chat(reply, response(world_name, reply, String::new(), 0, false)),
-        Event::ReplyEnded { reply, content, finish_reason, error, usage } => Shape::chat(reply, ChatResponse {
-            finish_reason: Some(*finish_reason),
-            error: error.clone(),
-            usage: usage.clone(),
-            ..response(world_name, reply, content.clone(), 0, true)
-        }),
+        Event::ReplyEnded { reply, content, finish_reason, error, usage } => Shape::chat(
+            reply,
+            ChatResponse {
+                finish_reason: Some(*finish_reason),
+                error: error.clone(),
+                usage: usage.clone(),
+                ..response(world_name, reply, content.clone(), 0, true)
+            },
+        ),
         Event::TurnsDropped { .. } => return None,
     })
 }

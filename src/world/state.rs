@@ -14,7 +14,8 @@ use super::{
     time::timestamp,
 };
 use crate::protocol::{
-    Agent, AgentName, AgentStatus, Count, ErrorInfo, FinishReason, MessageId, SenderType, TemplateName, Title, TurnLimit,
+    Agent, AgentName, AgentStatus, Count, ErrorInfo, FinishReason, MessageId, SenderType, TemplateName, Title,
+    TurnLimit,
 };
 
 /// Messages and replies whose ids a world still knows, for `chat_cancel` and `chat_retry`; older ones answer
@@ -233,7 +234,8 @@ impl World {
             let waking = match &retried {
                 Some(known) => known.clone(),
                 None => {
-                    let waking = self.agent(ticket.agent_name.as_str()).and_then(|a| a.memory.find(message_id)).cloned();
+                    let waking =
+                        self.agent(ticket.agent_name.as_str()).and_then(|a| a.memory.find(message_id)).cloned();
                     let woken_by = waking
                         .as_ref()
                         .and_then(|item| self.agent(&item.speaker))

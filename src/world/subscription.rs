@@ -39,7 +39,11 @@ pub struct Subscription {
 /// What a subscriber gets.
 #[derive(Debug)]
 pub enum Delivery {
-    Frame { seq: Option<u64>, bytes: Bytes, settles: Option<MessageId> },
+    Frame {
+        seq: Option<u64>,
+        bytes: Bytes,
+        settles: Option<MessageId>,
+    },
     /// The replay reached the live end.
     CaughtUp(Cursor),
     /// The world was deleted; nothing follows.

@@ -51,7 +51,12 @@ impl Templates {
         let mut templates = Self { by_name: BTreeMap::new() };
         for (file, text) in EMBEDDED {
             let file = Path::new(file);
-            templates.add(file, file.file_stem().unwrap_or_default().to_string_lossy().as_ref(), text.as_bytes(), None)?;
+            templates.add(
+                file,
+                file.file_stem().unwrap_or_default().to_string_lossy().as_ref(),
+                text.as_bytes(),
+                None,
+            )?;
         }
         let Some(dir) = dir else { return Ok(templates) };
         let unreadable = |error| InvalidTemplate::Unreadable { file: dir.to_owned(), error };
@@ -72,8 +77,8 @@ impl Templates {
                 if !own.insert(name.to_ascii_lowercase()) {
                     return Err(InvalidTemplate::Unsound { file, reason: format!("the name {name:?} is taken twice") });
                 }
-                let text = fs::read(&file)
-                    .map_err(|error| InvalidTemplate::Unreadable { file: file.clone(), error })?;
+                let text =
+                    fs::read(&file).map_err(|error| InvalidTemplate::Unreadable { file: file.clone(), error })?;
                 templates.add(&file, &name, &text, prompts)?;
             }
         }
@@ -81,8 +86,10 @@ impl Templates {
     }
 
     fn add(&mut self, file: &Path, name: &str, text: &[u8], prompts: Option<&Path>) -> Result<(), InvalidTemplate> {
-        let mut template: Template = codec::decode_body(text)
-            .map_err(|rejection| InvalidTemplate::Invalid { file: file.to_owned(), violations: rejection.violations().to_vec() })?;
+        let mut template: Template = codec::decode_body(text).map_err(|rejection| InvalidTemplate::Invalid {
+            file: file.to_owned(),
+            violations: rejection.violations().to_vec(),
+        })?;
         let unsound = |reason: String| InvalidTemplate::Unsound { file: file.to_owned(), reason };
         if template.name.as_str() != name {
             return Err(unsound(format!("its name is {:?}, that of its file {name:?}", template.name.as_str())));

@@ -12,12 +12,7 @@ use crate::{
 };
 
 /// What the provider is asked for the running turn of `agent`: its memory as of now.
-pub fn call(
-    world: &World,
-    cell: &WorldCell,
-    agent: &AgentName,
-    secrets: &HashMap<AgentName, Secret>,
-) -> Option<Call> {
+pub fn call(world: &World, cell: &WorldCell, agent: &AgentName, secrets: &HashMap<AgentName, Secret>) -> Option<Call> {
     let agent = world.agent(agent.as_str())?;
     let waking = agent.running.as_ref()?.waking.as_ref();
     let config = &agent.public.config;

@@ -15,13 +15,16 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::{deadlines::{Clock, Deadlines, Due}, fault::fault};
+use super::{
+    deadlines::{Clock, Deadlines, Due},
+    fault::fault,
+};
 use crate::{
     error::Failure,
     peer::Peer,
     protocol::{
-        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, EventId, FrameId, RetryAfterMs, ServerFrame,
-        ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
+        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, EventId, FrameId, RetryAfterMs,
+        ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
     session::{App, Revocation, Session},
     shutdown::{Phase, Shutdown},
@@ -268,7 +271,6 @@ impl Connection {
         let message = "The server is about to stop.".to_owned();
         self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data }))).await
     }
-
 }
 
 /// What the session's subscription brings; never, without one.

@@ -83,10 +83,8 @@ pub async fn upgrade(
 
 async fn start(state: Arc<WsState>, peer: Peer, offer: Offer, headers: HeaderMap, socket: WebSocket) {
     if !offer.known {
-        let details = ErrorDetails {
-            known: Some(KnownNames::trusted(vec![VERSION.to_owned()])),
-            ..ErrorDetails::default()
-        };
+        let details =
+            ErrorDetails { known: Some(KnownNames::trusted(vec![VERSION.to_owned()])), ..ErrorDetails::default() };
         let failure = Failure::new(ErrorCode::InvalidMessage, "this server speaks none of the offered versions");
         return refuse(socket, failure.details(details), CloseCode::VERSION, &state).await;
     }

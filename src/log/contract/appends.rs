@@ -30,11 +30,7 @@ pub(crate) async fn racing_appends_are_dense_and_have_one_winner(opened: Opened)
                 match store.append(append(world, *head, drafts)).await.unwrap() {
                     Appended::Done { head: new } => {
                         assert_eq!(new, *head + ids.len() as u64);
-                        won.extend(
-                            ids.into_iter()
-                                .zip(*head + 1..)
-                                .map(|(id, at)| (world, at, id)),
-                        );
+                        won.extend(ids.into_iter().zip(*head + 1..).map(|(id, at)| (world, at, id)));
                         *head = new;
                     }
                     Appended::Conflict { head: current } => {
@@ -57,21 +53,11 @@ pub(crate) async fn racing_appends_are_dense_and_have_one_winner(opened: Opened)
             assert_eq!(other, None, "two winners of seq {seq}");
         }
     }
-    assert!(
-        conflicts > 100,
-        "only {conflicts} conflicts: this test no longer races"
-    );
+    assert!(conflicts > 100, "only {conflicts} conflicts: this test no longer races");
     assert_eq!(expected.len(), worlds.len());
     for (world, expected) in expected {
-        let log: Vec<_> = whole(&*store, world)
-            .await
-            .iter()
-            .map(|r| (r.seq, r.id))
-            .collect();
-        assert!(
-            log.iter().map(|(seq, _)| *seq).eq(1..=log.len() as u64),
-            "a gap in {log:?}"
-        );
+        let log: Vec<_> = whole(&*store, world).await.iter().map(|r| (r.seq, r.id)).collect();
+        assert!(log.iter().map(|(seq, _)| *seq).eq(1..=log.len() as u64), "a gap in {log:?}");
         assert_eq!(log, expected.into_iter().collect::<Vec<_>>());
     }
 }
@@ -89,11 +75,7 @@ pub(crate) async fn a_conflict_writes_nothing_at_all(opened: Opened) {
             ..append(world, stale, drafts(2))
         };
         let outcome = store.append(write).await.unwrap();
-        assert_eq!(
-            outcome,
-            Appended::Conflict { head: 0 },
-            "expected head {stale}"
-        );
+        assert_eq!(outcome, Appended::Conflict { head: 0 }, "expected head {stale}");
     }
     assert_eq!(store.world(world).await.unwrap(), before);
     assert_eq!(store.find_key(world, "u", "k").await.unwrap(), None);
@@ -117,60 +99,28 @@ pub(crate) async fn an_append_without_drafts_writes_the_rest(opened: Opened) {
 
     assert_eq!(done(&*store, append(world, 0, drafts(1))).await, 1);
     let entry = store.world(world).await.unwrap().unwrap();
-    assert_eq!(
-        (entry.title.as_deref(), entry.busy),
-        (Some("한국어"), false),
-        "title is kept"
-    );
+    assert_eq!((entry.title.as_deref(), entry.busy), (Some("한국어"), false), "title is kept");
 
-    done(
-        &*store,
-        Append {
-            title: Some(None),
-            ..append(world, 1, Vec::new())
-        },
-    )
-    .await;
+    done(&*store, Append { title: Some(None), ..append(world, 1, Vec::new()) }).await;
     assert_eq!(store.world(world).await.unwrap().unwrap().title, None);
 }
 
 pub(crate) async fn a_known_key_is_a_duplicate_in_its_scope_only(opened: Opened) {
     let store = opened.store;
     let (world, other) = (make_world(&*store).await, make_world(&*store).await);
-    let with = |world, head, key| Append {
-        key: Some(key),
-        ..append(world, head, drafts(1))
-    };
+    let with = |world, head, key| Append { key: Some(key), ..append(world, head, drafts(1)) };
     let (now, expired) = (now_ms(), now_ms() - 24 * HOUR_MS - 60_000);
     done(&*store, with(world, 0, key("u", "k", now))).await;
 
-    let known = KeyRecord {
-        fingerprint: [7; 32],
-        answer: Bytes::from_static(b"{}"),
-        at_ms: now,
-    };
-    assert_eq!(
-        store.find_key(world, "u", "k").await.unwrap(),
-        Some(known.clone())
-    );
+    let known = KeyRecord { fingerprint: [7; 32], answer: Bytes::from_static(b"{}"), at_ms: now };
+    assert_eq!(store.find_key(world, "u", "k").await.unwrap(), Some(known.clone()));
     for head in [1, 0] {
-        let again = store
-            .append(with(world, head, key("u", "k", now)))
-            .await
-            .unwrap();
-        assert_eq!(
-            again,
-            Appended::Duplicate(known.clone()),
-            "expected head {head}"
-        );
+        let again = store.append(with(world, head, key("u", "k", now))).await.unwrap();
+        assert_eq!(again, Appended::Duplicate(known.clone()), "expected head {head}");
     }
     assert_eq!(store.head(world).await.unwrap().unwrap().head, 1);
     for (world, user, name) in [(other, "u", "k"), (world, "v", "k"), (world, "u", "K")] {
-        assert_eq!(
-            store.find_key(world, user, name).await.unwrap(),
-            None,
-            "{user} {name}"
-        );
+        assert_eq!(store.find_key(world, user, name).await.unwrap(), None, "{user} {name}");
     }
     done(&*store, with(other, 0, key("u", "k", now))).await;
     done(&*store, with(world, 1, key("v", "k", now))).await;
@@ -178,14 +128,7 @@ pub(crate) async fn a_known_key_is_a_duplicate_in_its_scope_only(opened: Opened)
     done(&*store, with(world, 2, key("u", "old", expired))).await;
     assert_eq!(store.find_key(world, "u", "old").await.unwrap(), None);
     done(&*store, with(world, 3, key("u", "old", now))).await;
-    assert_eq!(
-        store
-            .find_key(world, "u", "old")
-            .await
-            .unwrap()
-            .map(|k| k.at_ms),
-        Some(now)
-    );
+    assert_eq!(store.find_key(world, "u", "old").await.unwrap().map(|k| k.at_ms), Some(now));
 }
 
 pub(crate) async fn secrets_are_set_replaced_and_removed(opened: Opened) {
@@ -200,19 +143,9 @@ pub(crate) async fn secrets_are_set_replaced_and_removed(opened: Opened) {
         ("a1", None, ""),
     ] {
         let secrets = vec![set_secret(agent, secret)];
-        done(
-            &*store,
-            Append {
-                secrets,
-                ..append(world, 0, Vec::new())
-            },
-        )
-        .await;
+        done(&*store, Append { secrets, ..append(world, 0, Vec::new()) }).await;
         let kept = store.secrets(world).await.unwrap();
-        let kept: Vec<_> = kept
-            .iter()
-            .map(|(a, s)| format!("{a}={}", s.expose()))
-            .collect();
+        let kept: Vec<_> = kept.iter().map(|(a, s)| format!("{a}={}", s.expose())).collect();
         assert_eq!(kept.join(" "), expected);
         assert!(store.secrets(other).await.unwrap().is_empty());
     }

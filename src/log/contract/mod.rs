@@ -15,10 +15,7 @@ use uuid::Uuid;
 use super::*;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
-const ALL: Limit = Limit {
-    records: usize::MAX,
-    bytes: usize::MAX,
-};
+const ALL: Limit = Limit { records: usize::MAX, bytes: usize::MAX };
 
 /// A store, and how to open the same data again once it was closed.
 pub(crate) struct Opened {
@@ -79,48 +76,25 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 pub(crate) fn draft(body: impl Into<Bytes>) -> Draft {
-    Draft {
-        id: Uuid::now_v7(),
-        at_ms: now_ms(),
-        body: body.into(),
-    }
+    Draft { id: Uuid::now_v7(), at_ms: now_ms(), body: body.into() }
 }
 
 fn drafts(count: usize) -> Vec<Draft> {
-    (0..count)
-        .map(|n| draft(format!("{{\"n\":{n}}}")))
-        .collect()
+    (0..count).map(|n| draft(format!("{{\"n\":{n}}}"))).collect()
 }
 
 pub(crate) fn append(world: WorldId, expected_head: u64, drafts: Vec<Draft>) -> Append {
     let (key, secrets, title) = (None, Vec::new(), None);
-    Append {
-        world,
-        expected_head,
-        drafts,
-        key,
-        secrets,
-        busy: false,
-        title,
-    }
+    Append { world, expected_head, drafts, key, secrets, busy: false, title }
 }
 
 fn key(user: &str, key: &str, at_ms: i64) -> KeyWrite {
     let (user, key, answer) = (user.to_owned(), key.to_owned(), Bytes::from_static(b"{}"));
-    KeyWrite {
-        user,
-        key,
-        fingerprint: [7; 32],
-        answer,
-        at_ms,
-    }
+    KeyWrite { user, key, fingerprint: [7; 32], answer, at_ms }
 }
 
 fn set_secret(agent: &str, secret: Option<&str>) -> SecretWrite {
-    SecretWrite {
-        agent: agent.to_owned(),
-        secret: secret.map(Secret::new),
-    }
+    SecretWrite { agent: agent.to_owned(), secret: secret.map(Secret::new) }
 }
 
 fn new_world(user: &str, name: &str) -> NewWorld {
@@ -139,10 +113,7 @@ fn new_world(user: &str, name: &str) -> NewWorld {
 }
 
 pub(crate) async fn make_user(store: &dyn Store, user: &str) {
-    store
-        .create_session(user, TokenHash::of(user), now_ms())
-        .await
-        .unwrap();
+    store.create_session(user, TokenHash::of(user), now_ms()).await.unwrap();
 }
 
 async fn create(store: &dyn Store, new: NewWorld) -> WorldEntry {
@@ -171,10 +142,7 @@ pub(crate) async fn whole(store: &dyn Store, world: WorldId) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     loop {
         let after = records.last().map_or(0, |r| r.seq);
-        let page = store
-            .read(world, after, Limit { records: 7, ..ALL })
-            .await
-            .unwrap();
+        let page = store.read(world, after, Limit { records: 7, ..ALL }).await.unwrap();
         if page.records.is_empty() {
             assert_eq!(after, page.head);
             return records;

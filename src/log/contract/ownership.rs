@@ -8,51 +8,25 @@ pub(crate) async fn users_do_not_reach_each_other(opened: Opened) {
     assert!(matches!(nobody, Err(Error::NoUser)), "{nobody:?}");
     make_user(&*store, "ann").await;
     make_user(&*store, "ben").await;
-    let first = NewWorld {
-        drafts: drafts(2),
-        ..new_world("ann", "Town")
-    };
+    let first = NewWorld { drafts: drafts(2), ..new_world("ann", "Town") };
     let anns = create(&*store, first).await;
     assert_eq!((anns.head.head, anns.head.floor), (2, 0));
     let epoch = &anns.head.epoch;
-    assert!(
-        epoch.len() == 16
-            && epoch
-                .bytes()
-                .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
-    );
+    assert!(epoch.len() == 16 && epoch.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase()));
     assert_eq!(store.find_world("ben", "Town").await.unwrap(), None);
 
     let bens = create(&*store, new_world("ben", "town")).await;
     assert_ne!(bens.head.epoch, anns.head.epoch);
     for name in ["Town", "town", "TOWN"] {
-        assert_eq!(
-            store.find_world("ann", name).await.unwrap().as_ref(),
-            Some(&anns),
-            "{name}"
-        );
-        assert_eq!(
-            store.find_world("ben", name).await.unwrap().as_ref(),
-            Some(&bens),
-            "{name}"
-        );
-        let again = NewWorld {
-            drafts: drafts(1),
-            ..new_world("ann", name)
-        };
+        assert_eq!(store.find_world("ann", name).await.unwrap().as_ref(), Some(&anns), "{name}");
+        assert_eq!(store.find_world("ben", name).await.unwrap().as_ref(), Some(&bens), "{name}");
+        let again = NewWorld { drafts: drafts(1), ..new_world("ann", name) };
         let again = store.create_world(again).await.unwrap();
         assert_eq!(again, CreatedWorld::Exists(anns.clone()), "{name}");
     }
-    assert_eq!(
-        store.worlds_of("ann").await.unwrap(),
-        std::slice::from_ref(&anns)
-    );
+    assert_eq!(store.worlds_of("ann").await.unwrap(), std::slice::from_ref(&anns));
     assert_eq!(store.worlds_of("ben").await.unwrap(), [bens]);
-    assert_eq!(
-        store.worlds_of("Ann").await.unwrap(),
-        [],
-        "users are told apart by case"
-    );
+    assert_eq!(store.worlds_of("Ann").await.unwrap(), [], "users are told apart by case");
     assert_eq!(whole(&*store, anns.id).await.len(), 2);
 }
 
@@ -80,10 +54,7 @@ pub(crate) async fn a_deleted_world_is_gone_altogether(opened: Opened) {
 
     assert_eq!(store.head(old.id).await.unwrap(), None);
     assert_eq!(store.world(old.id).await.unwrap(), None);
-    let snapshot = Snapshot {
-        seq: 0,
-        body: Bytes::new(),
-    };
+    let snapshot = Snapshot { seq: 0, body: Bytes::new() };
     for failed in [
         store.append(append(old.id, 0, drafts(1))).await.err(),
         store.read(old.id, 0, ALL).await.err(),
@@ -107,25 +78,15 @@ pub(crate) async fn sessions_live_and_die(opened: Opened) {
     store.create_session("u", one, now).await.unwrap();
     store.create_session("u", one, now).await.unwrap();
     store.create_session("u", two, now).await.unwrap();
-    let counts = Counts {
-        users: 1,
-        sessions: 2,
-        worlds: 0,
-    };
+    let counts = Counts { users: 1, sessions: 2, worlds: 0 };
     assert_eq!(store.counts().await.unwrap(), counts);
     for token in [one, two] {
-        assert_eq!(
-            store.find_session(token, now).await.unwrap().as_deref(),
-            Some("u")
-        );
+        assert_eq!(store.find_session(token, now).await.unwrap().as_deref(), Some("u"));
     }
     assert!(store.revoke_session(one).await.unwrap());
     assert!(!store.revoke_session(one).await.unwrap());
     assert_eq!(store.find_session(one, now).await.unwrap(), None);
-    assert_eq!(
-        store.find_session(two, now).await.unwrap().as_deref(),
-        Some("u")
-    );
+    assert_eq!(store.find_session(two, now).await.unwrap().as_deref(), Some("u"));
     assert!(store.touch_user("u", now).await.unwrap());
     assert!(!store.touch_user("v", now).await.unwrap());
 }
@@ -134,53 +95,27 @@ pub(crate) async fn unused_users_expire_with_their_worlds(opened: Opened) {
     let store = opened.store;
     let start = 1_000_000 * HOUR_MS;
     for user in ["idle", "seen", "touched", "glanced"] {
-        store
-            .create_session(user, TokenHash::of(user), start)
-            .await
-            .unwrap();
+        store.create_session(user, TokenHash::of(user), start).await.unwrap();
     }
     let world = create(&*store, new_world("idle", "w")).await.id;
     let kept = create(&*store, new_world("seen", "w")).await.id;
-    store
-        .find_session(TokenHash::of("seen"), start + 2 * HOUR_MS)
-        .await
-        .unwrap();
-    store
-        .touch_user("touched", start + 2 * HOUR_MS)
-        .await
-        .unwrap();
+    store.find_session(TokenHash::of("seen"), start + 2 * HOUR_MS).await.unwrap();
+    store.touch_user("touched", start + 2 * HOUR_MS).await.unwrap();
     // Within the hour a look-up is not written: that user counts as last used at the start.
-    store
-        .find_session(TokenHash::of("glanced"), start + HOUR_MS / 2)
-        .await
-        .unwrap();
+    store.find_session(TokenHash::of("glanced"), start + HOUR_MS / 2).await.unwrap();
 
     assert_eq!(store.expire_users(start, 10).await.unwrap(), []);
     let mut expired = store.expire_users(start + 1, 1).await.unwrap();
     assert_eq!(expired.len(), 1, "the limit holds");
     expired.extend(store.expire_users(start + 1, 10).await.unwrap());
     expired.sort_by(|a, b| a.user.cmp(&b.user));
-    let expected = [("glanced", vec![]), ("idle", vec![world])].map(|(user, worlds)| ExpiredUser {
-        user: user.to_owned(),
-        worlds,
-    });
+    let expected = [("glanced", vec![]), ("idle", vec![world])]
+        .map(|(user, worlds)| ExpiredUser { user: user.to_owned(), worlds });
     assert_eq!(expired, expected);
     assert_eq!(store.head(world).await.unwrap(), None);
-    assert_eq!(
-        store
-            .find_session(TokenHash::of("idle"), start)
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.find_session(TokenHash::of("idle"), start).await.unwrap(), None);
     assert!(store.head(kept).await.unwrap().is_some());
-    assert!(
-        store
-            .find_session(TokenHash::of("touched"), start)
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(store.find_session(TokenHash::of("touched"), start).await.unwrap().is_some());
 }
 
 pub(crate) async fn a_starting_server_finds_what_to_take_up(opened: Opened) {
@@ -189,16 +124,10 @@ pub(crate) async fn a_starting_server_finds_what_to_take_up(opened: Opened) {
     let mut ids = Vec::new();
     for n in 0..4 {
         let persistent = n % 2 == 0;
-        let new = NewWorld {
-            persistent,
-            ..new_world("u", &format!("w{n}"))
-        };
+        let new = NewWorld { persistent, ..new_world("u", &format!("w{n}")) };
         ids.push(create(&*store, new).await.id);
     }
-    let busy = |world, busy| Append {
-        busy,
-        ..append(world, 0, Vec::new())
-    };
+    let busy = |world, busy| Append { busy, ..append(world, 0, Vec::new()) };
     assert!(store.busy_worlds().await.unwrap().is_empty());
     for world in [ids[1], ids[2]] {
         done(&*store, busy(world, true)).await;

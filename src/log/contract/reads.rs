@@ -20,11 +20,7 @@ pub(crate) async fn reads_keep_their_limits(opened: Opened) {
         (2, limit(0, 0), vec![3]),
     ] {
         let page = store.read(world, after, limit).await.unwrap();
-        assert_eq!(
-            (seqs(&page), page.head, page.floor),
-            (expected, 10, 0),
-            "{after} {limit:?}"
-        );
+        assert_eq!((seqs(&page), page.head, page.floor), (expected, 10, 0), "{after} {limit:?}");
     }
     for (before, limit, expected) in [
         (u64::MAX, limit(3, usize::MAX), vec![8, 9, 10]),
@@ -35,11 +31,7 @@ pub(crate) async fn reads_keep_their_limits(opened: Opened) {
         (0, ALL, vec![]),
     ] {
         let page = store.read_before(world, before, limit).await.unwrap();
-        assert_eq!(
-            (seqs(&page), page.head),
-            (expected, 10),
-            "{before} {limit:?}"
-        );
+        assert_eq!((seqs(&page), page.head), (expected, 10), "{before} {limit:?}");
     }
 }
 
@@ -50,23 +42,12 @@ pub(crate) async fn a_floor_rises_to_the_snapshot_and_no_further(opened: Opened)
     for world in [world, other] {
         done(&*store, append(world, 0, drafts(10))).await;
     }
-    assert_eq!(
-        store.truncate(world, 5).await.unwrap(),
-        0,
-        "no snapshot covers them"
-    );
-    let snapshot = Snapshot {
-        seq: 6,
-        body: Bytes::from_static(b"s"),
-    };
+    assert_eq!(store.truncate(world, 5).await.unwrap(), 0, "no snapshot covers them");
+    let snapshot = Snapshot { seq: 6, body: Bytes::from_static(b"s") };
     store.save_snapshot(world, snapshot).await.unwrap();
     // upto, the floor it answers
     for (upto, floor) in [(4, 4), (2, 4), (9, 6), (0, 6)] {
-        assert_eq!(
-            store.truncate(world, upto).await.unwrap(),
-            floor,
-            "upto {upto}"
-        );
+        assert_eq!(store.truncate(world, upto).await.unwrap(), floor, "upto {upto}");
         let below = store.read(world, floor - 1, ALL).await.unwrap();
         assert_eq!((seqs(&below), below.floor), (vec![], floor));
         let rest = store.read(world, floor, ALL).await.unwrap();
@@ -74,27 +55,12 @@ pub(crate) async fn a_floor_rises_to_the_snapshot_and_no_further(opened: Opened)
         let history = store.read_before(world, 100, ALL).await.unwrap();
         assert!(seqs(&history).into_iter().eq(floor + 1..=10));
     }
-    assert_eq!(
-        done(&*store, append(world, 10, drafts(1))).await,
-        11,
-        "numbers go on"
-    );
-    let snapshot = Snapshot {
-        seq: 11,
-        body: Bytes::from_static(b"s"),
-    };
+    assert_eq!(done(&*store, append(world, 10, drafts(1))).await, 11, "numbers go on");
+    let snapshot = Snapshot { seq: 11, body: Bytes::from_static(b"s") };
     store.save_snapshot(world, snapshot).await.unwrap();
     assert_eq!(store.truncate(world, 11).await.unwrap(), 11);
-    assert_eq!(
-        done(&*store, append(world, 11, drafts(1))).await,
-        12,
-        "even from an empty log"
-    );
-    assert_eq!(
-        whole(&*store, other).await.len(),
-        10,
-        "another world's log is untouched"
-    );
+    assert_eq!(done(&*store, append(world, 11, drafts(1))).await, 12, "even from an empty log");
+    assert_eq!(whole(&*store, other).await.len(), 10, "another world's log is untouched");
 }
 
 pub(crate) async fn only_a_newer_snapshot_within_the_log_is_kept(opened: Opened) {
@@ -104,19 +70,9 @@ pub(crate) async fn only_a_newer_snapshot_within_the_log_is_kept(opened: Opened)
     assert_eq!(store.latest_snapshot(world).await.unwrap(), None);
     for (seq, kept) in [(2, 2), (4, 4), (3, 4), (6, 4), (5, 5)] {
         let body = Bytes::from(format!("state {seq}"));
-        store
-            .save_snapshot(world, Snapshot { seq, body })
-            .await
-            .unwrap();
-        let expected = Snapshot {
-            seq: kept,
-            body: format!("state {kept}").into(),
-        };
-        assert_eq!(
-            store.latest_snapshot(world).await.unwrap(),
-            Some(expected),
-            "after {seq}"
-        );
+        store.save_snapshot(world, Snapshot { seq, body }).await.unwrap();
+        let expected = Snapshot { seq: kept, body: format!("state {kept}").into() };
+        assert_eq!(store.latest_snapshot(world).await.unwrap(), Some(expected), "after {seq}");
     }
 }
 
@@ -139,10 +95,7 @@ pub(crate) async fn nothing_is_lost_by_reopening(opened: Opened) {
         ..append(world, 1, drafts(20))
     };
     done(&*store, write).await;
-    let snapshot = Snapshot {
-        seq: 20,
-        body: Bytes::from_static(b"s"),
-    };
+    let snapshot = Snapshot { seq: 20, body: Bytes::from_static(b"s") };
     store.save_snapshot(world, snapshot.clone()).await.unwrap();
     let entry = store.world(world).await.unwrap();
     let log = whole(&*store, world).await;
@@ -165,18 +118,8 @@ pub(crate) async fn nothing_is_lost_by_reopening(opened: Opened) {
     assert_eq!(store.busy_worlds().await.unwrap(), [world]);
     assert_eq!(store.secrets(world).await.unwrap()[0].1.expose(), "sk");
     for name in ["k", "made"] {
-        assert!(
-            store.find_key(world, "u", name).await.unwrap().is_some(),
-            "{name}"
-        );
+        assert!(store.find_key(world, "u", name).await.unwrap().is_some(), "{name}");
     }
-    assert_eq!(
-        store
-            .find_session(TokenHash::of("u"), now_ms())
-            .await
-            .unwrap()
-            .as_deref(),
-        Some("u")
-    );
+    assert_eq!(store.find_session(TokenHash::of("u"), now_ms()).await.unwrap().as_deref(), Some("u"));
     assert_eq!(done(&*store, append(world, 21, drafts(1))).await, 22);
 }

@@ -32,12 +32,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub fn new(
-        database: &Path,
-        conn: Connection,
-        stats: Arc<Counters>,
-        key_lifetime: Duration,
-    ) -> Self {
+    pub fn new(database: &Path, conn: Connection, stats: Arc<Counters>, key_lifetime: Duration) -> Self {
         Self {
             database: database.to_owned(),
             wal: database.with_extension("db-wal"),
@@ -80,14 +75,10 @@ impl Committer {
     }
 
     fn commit(&mut self, mut batch: Vec<Box<dyn Request>>) {
-        let outcome = self
-            .transact(&mut batch)
-            .map_err(|failure| self.recover(failure));
+        let outcome = self.transact(&mut batch).map_err(|failure| self.recover(failure));
         match &outcome {
             Ok(()) => {
-                self.stats
-                    .requests
-                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                self.stats.requests.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 self.stats.commits.fetch_add(1, Ordering::Relaxed);
                 if self.failing {
                     tracing::info!("storage works again");
@@ -118,10 +109,7 @@ impl Committer {
             if let Err(error) = request.run(conn) {
                 if conn.is_autocommit() {
                     // SQLite took back the whole transaction, as it does when the disk is full.
-                    return Err(Failure {
-                        error,
-                        in_commit: false,
-                    });
+                    return Err(Failure { error, in_commit: false });
                 }
                 run("ROLLBACK TO request").map_err(Failure::before)?;
             }
@@ -143,24 +131,16 @@ impl Committer {
         }
         // A full disk is met while the transaction's pages are written, before the one that
         // commits; anything else may strike after it.
-        let code = cause
-            .downcast_ref()
-            .and_then(rusqlite::Error::sqlite_error_code);
+        let code = cause.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
         let harmless = matches!(code, Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy));
-        let rolled_back = self
-            .conn
-            .as_ref()
-            .is_some_and(|conn| conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok());
+        let rolled_back =
+            self.conn.as_ref().is_some_and(|conn| conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok());
         if !(harmless && rolled_back) {
             // Closed first: the new one shall find nothing of the old.
             self.conn = None;
             self.conn = schema::connect(&self.database).ok();
         }
-        if in_commit && !harmless {
-            Error::Unknown(cause)
-        } else {
-            Error::Storage(cause)
-        }
+        if in_commit && !harmless { Error::Unknown(cause) } else { Error::Storage(cause) }
     }
 
     fn bound_wal(&self) {
@@ -185,16 +165,10 @@ struct Failure {
 
 impl Failure {
     fn before(error: rusqlite::Error) -> Self {
-        Self {
-            error: error.into(),
-            in_commit: false,
-        }
+        Self { error: error.into(), in_commit: false }
     }
 
     fn in_commit(error: rusqlite::Error) -> Self {
-        Self {
-            error: error.into(),
-            in_commit: true,
-        }
+        Self { error: error.into(), in_commit: true }
     }
 }

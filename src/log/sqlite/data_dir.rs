@@ -15,37 +15,23 @@ pub(super) struct DataDir {
 impl DataDir {
     /// Makes what is missing: the directory for its owner only (0700), files likewise (0600).
     pub fn hold(path: &Path) -> Result<Self, OpenError> {
-        let not_writable = |source: io::Error| OpenError::NotWritable {
-            path: path.to_owned(),
-            source,
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(not_writable)?;
+        let not_writable = |source: io::Error| OpenError::NotWritable { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
         let lock = private(&path.join("lock")).map_err(not_writable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: path.to_owned(),
-                });
+                return Err(OpenError::InUse { path: path.to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(not_writable(error)),
         }
         // The database's own -wal and -shm take the mode of this file.
         let database = database(path);
         private(&database).map_err(not_writable)?;
-        File::open(path)
-            .and_then(|dir| dir.sync_all())
-            .map_err(not_writable)?;
+        File::open(path).and_then(|dir| dir.sync_all()).map_err(not_writable)?;
         // An absolute path: the working directory may change before a connection is reopened.
         let database = fs::canonicalize(database).map_err(not_writable)?;
-        Ok(Self {
-            _lock: lock,
-            database,
-        })
+        Ok(Self { _lock: lock, database })
     }
 
     pub fn database(&self) -> &Path {
@@ -59,11 +45,5 @@ pub(super) fn database(dir: &Path) -> PathBuf {
 }
 
 fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -1,25 +1,15 @@
 use super::{Sqlite, users, worlds};
-use crate::log::{
-    Answer, Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, WorldEntry, WorldId,
-};
+use crate::log::{Answer, Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, WorldEntry, WorldId};
 
 impl Directory for Sqlite {
-    fn create_session<'a>(
-        &'a self,
-        user: &'a str,
-        token: TokenHash,
-        now_ms: i64,
-    ) -> Answer<'a, ()> {
+    fn create_session<'a>(&'a self, user: &'a str, token: TokenHash, now_ms: i64) -> Answer<'a, ()> {
         let user = user.to_owned();
         Box::pin(self.writing(move |conn| users::create_session(conn, &user, token, now_ms)))
     }
 
     fn find_session(&self, token: TokenHash, now_ms: i64) -> Answer<'_, Option<String>> {
         Box::pin(async move {
-            let Some((user, used_ms)) = self
-                .reading(move |conn| users::find_session(conn, token))
-                .await?
-            else {
+            let Some((user, used_ms)) = self.reading(move |conn| users::find_session(conn, token)).await? else {
                 return Ok(None);
             };
             let fresh = now_ms.saturating_sub(used_ms) < users::USE_GRAIN_MS;

@@ -47,10 +47,7 @@ pub struct Options {
 impl Options {
     /// Keys are known for 24 h (docs/PROTOCOL.md §4).
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            key_lifetime: Duration::from_secs(24 * 60 * 60),
-        }
+        Self { dir: dir.into(), key_lifetime: Duration::from_secs(24 * 60 * 60) }
     }
 }
 
@@ -60,10 +57,7 @@ pub enum OpenError {
     #[error("data directory {} is in use by another process", path.display())]
     InUse { path: PathBuf },
     #[error("{} is not writable", path.display())]
-    NotWritable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    NotWritable { path: PathBuf, source: std::io::Error },
     #[error("{} is damaged ({detail}); restore it from a backup", path.display())]
     Corrupt { path: PathBuf, detail: String },
     #[error("{} is a database of something else", path.display())]
@@ -72,16 +66,9 @@ pub enum OpenError {
         "{} was written by a newer version: its format is {found}, this one knows up to {known}",
         path.display()
     )]
-    Newer {
-        path: PathBuf,
-        found: i32,
-        known: i32,
-    },
+    Newer { path: PathBuf, found: i32, known: i32 },
     #[error("failed to open {}", path.display())]
-    Storage {
-        path: PathBuf,
-        source: rusqlite::Error,
-    },
+    Storage { path: PathBuf, source: rusqlite::Error },
     #[error("failed to start the writing thread")]
     NoThread(#[source] std::io::Error),
     #[error("failed to get random bytes from the system: {0}")]
@@ -108,12 +95,8 @@ impl Sqlite {
         let conn = schema::open(&database)?;
         let installation_key = conn
             .query_row("SELECT key FROM installation", [], |r| r.get(0))
-            .map_err(|source| OpenError::Storage {
-                path: database.clone(),
-                source,
-            })?;
-        let writer =
-            writer::Writer::start(dir, conn, options.key_lifetime).map_err(OpenError::NoThread)?;
+            .map_err(|source| OpenError::Storage { path: database.clone(), source })?;
+        let writer = writer::Writer::start(dir, conn, options.key_lifetime).map_err(OpenError::NoThread)?;
         Ok(Self {
             writer,
             readers: readers::Readers::new(database),
@@ -131,10 +114,7 @@ impl Sqlite {
     /// Gives every world a new epoch and forgets all keys: to be called after a backup was
     /// restored, so that no cursor of the lost history resumes in this one (docs/PROTOCOL.md §4).
     pub async fn renew_epochs(&self) -> Result<(), Error> {
-        self.writing(|conn| {
-            Ok(conn.execute_batch(RENEW_EPOCHS)?)
-        })
-        .await
+        self.writing(|conn| Ok(conn.execute_batch(RENEW_EPOCHS)?)).await
     }
 
     async fn writing<T, W>(&self, work: W) -> Result<T, Error>
@@ -180,7 +160,5 @@ fn millis(duration: Duration) -> i64 {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, millis)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

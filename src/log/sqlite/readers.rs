@@ -25,13 +25,7 @@ struct Pool {
 
 impl Readers {
     pub fn new(database: PathBuf) -> Self {
-        Self {
-            slots: Arc::new(Semaphore::new(READERS)),
-            pool: Arc::new(Pool {
-                database,
-                idle: Mutex::default(),
-            }),
-        }
+        Self { slots: Arc::new(Semaphore::new(READERS)), pool: Arc::new(Pool { database, idle: Mutex::default() }) }
     }
 
     /// Runs `read` on one consistent state of the database.
@@ -40,12 +34,7 @@ impl Readers {
         R: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let slot = self
-            .slots
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Closed)?;
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let pool = self.pool.clone();
         let done = tokio::task::spawn_blocking(move || {
             let result = pool.read(read);

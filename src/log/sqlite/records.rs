@@ -3,9 +3,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{keys, seq_of, sql};
-use crate::log::{
-    Append, Appended, Draft, Error, Head, Limit, Page, Record, SecretWrite, Snapshot, WorldId,
-};
+use crate::log::{Append, Appended, Draft, Error, Head, Limit, Page, Record, SecretWrite, Snapshot, WorldId};
 
 /// What the writer has to know of a world.
 pub(super) struct World {
@@ -17,24 +15,13 @@ pub(super) fn world(conn: &Connection, world: WorldId) -> Result<World, Error> {
     let row = conn
         .prepare_cached("SELECT num, epoch, head, floor FROM worlds WHERE id = ?1")?
         .query_row([world.as_bytes()], |r| {
-            Ok(World {
-                num: r.get(0)?,
-                head: Head {
-                    epoch: r.get(1)?,
-                    head: seq_of(r, 2)?,
-                    floor: seq_of(r, 3)?,
-                },
-            })
+            Ok(World { num: r.get(0)?, head: Head { epoch: r.get(1)?, head: seq_of(r, 2)?, floor: seq_of(r, 3)? } })
         })
         .optional()?;
     row.ok_or(Error::NoWorld)
 }
 
-pub(super) fn append(
-    conn: &Connection,
-    append: &Append,
-    keys_since_ms: i64,
-) -> Result<Appended, Error> {
+pub(super) fn append(conn: &Connection, append: &Append, keys_since_ms: i64) -> Result<Appended, Error> {
     let World { num, head } = world(conn, append.world)?;
     if let Some(key) = &append.key
         && let Some(known) = keys::find(conn, num, &key.user, &key.key, keys_since_ms)?
@@ -45,11 +32,13 @@ pub(super) fn append(
         return Ok(Appended::Conflict { head: head.head });
     }
     let head = insert(conn, num, head.head, &append.drafts)?;
-    conn.prepare_cached("UPDATE worlds SET head = ?2, busy = ?3 WHERE num = ?1")?
-        .execute(params![num, sql(head), append.busy])?;
+    conn.prepare_cached("UPDATE worlds SET head = ?2, busy = ?3 WHERE num = ?1")?.execute(params![
+        num,
+        sql(head),
+        append.busy
+    ])?;
     if let Some(title) = &append.title {
-        conn.prepare_cached("UPDATE worlds SET title = ?2 WHERE num = ?1")?
-            .execute(params![num, title])?;
+        conn.prepare_cached("UPDATE worlds SET title = ?2 WHERE num = ?1")?.execute(params![num, title])?;
     }
     if let Some(key) = &append.key {
         keys::insert(conn, num, key)?;
@@ -66,31 +55,23 @@ pub(super) fn place(num: i64, seq: u64) -> i64 {
 }
 
 /// Writes the drafts behind `head`; answers the new head.
-pub(super) fn insert(
-    conn: &Connection,
-    num: i64,
-    mut head: u64,
-    drafts: &[Draft],
-) -> Result<u64, Error> {
+pub(super) fn insert(conn: &Connection, num: i64, mut head: u64, drafts: &[Draft]) -> Result<u64, Error> {
     let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4)")?;
     for draft in drafts {
         head += 1;
         // A log of 2^32 records would be refused here, as the last place is taken.
-        insert.execute(params![
-            place(num, head),
-            draft.id.as_bytes(),
-            draft.at_ms,
-            &draft.body[..]
-        ])?;
+        insert.execute(params![place(num, head), draft.id.as_bytes(), draft.at_ms, &draft.body[..]])?;
     }
     Ok(head)
 }
 
 pub(super) fn write_secret(conn: &Connection, num: i64, write: &SecretWrite) -> Result<(), Error> {
     match &write.secret {
-        Some(secret) => conn
-            .prepare_cached("INSERT OR REPLACE INTO secrets VALUES (?1, ?2, ?3)")?
-            .execute(params![num, write.agent, secret.expose()])?,
+        Some(secret) => conn.prepare_cached("INSERT OR REPLACE INTO secrets VALUES (?1, ?2, ?3)")?.execute(params![
+            num,
+            write.agent,
+            secret.expose()
+        ])?,
         None => conn
             .prepare_cached("DELETE FROM secrets WHERE world = ?1 AND agent = ?2")?
             .execute(params![num, write.agent])?,
@@ -98,16 +79,8 @@ pub(super) fn write_secret(conn: &Connection, num: i64, write: &SecretWrite) -> 
     Ok(())
 }
 
-pub(super) fn read(
-    conn: &Connection,
-    id: WorldId,
-    after: u64,
-    limit: Limit,
-) -> Result<Page, Error> {
-    let World {
-        num,
-        head: Head { head, floor, .. },
-    } = world(conn, id)?;
+pub(super) fn read(conn: &Connection, id: WorldId, after: u64, limit: Limit) -> Result<Page, Error> {
+    let World { num, head: Head { head, floor, .. } } = world(conn, id)?;
     let records = if after < floor {
         Vec::new()
     } else {
@@ -115,42 +88,20 @@ pub(super) fn read(
                       WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
         collect(conn, select, place(num, after), place(num, head), limit)?
     };
-    Ok(Page {
-        records,
-        head,
-        floor,
-    })
+    Ok(Page { records, head, floor })
 }
 
-pub(super) fn read_before(
-    conn: &Connection,
-    id: WorldId,
-    before: u64,
-    limit: Limit,
-) -> Result<Page, Error> {
-    let World {
-        num,
-        head: Head { head, floor, .. },
-    } = world(conn, id)?;
+pub(super) fn read_before(conn: &Connection, id: WorldId, before: u64, limit: Limit) -> Result<Page, Error> {
+    let World { num, head: Head { head, floor, .. } } = world(conn, id)?;
     // Below the floor there may be records that are not yet removed.
     let select = "SELECT place, id, at_ms, body FROM events
                   WHERE place > ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3";
     let mut records = collect(conn, select, place(num, floor), place(num, before), limit)?;
     records.reverse();
-    Ok(Page {
-        records,
-        head,
-        floor,
-    })
+    Ok(Page { records, head, floor })
 }
 
-fn collect(
-    conn: &Connection,
-    select: &str,
-    from: i64,
-    to: i64,
-    limit: Limit,
-) -> Result<Vec<Record>, Error> {
+fn collect(conn: &Connection, select: &str, from: i64, to: i64, limit: Limit) -> Result<Vec<Record>, Error> {
     let mut select = conn.prepare_cached(select)?;
     let count = i64::try_from(limit.records.max(1)).unwrap_or(i64::MAX);
     let mut rows = select.query([from, to, count])?;
@@ -175,11 +126,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-pub(super) fn save_snapshot(
-    conn: &Connection,
-    id: WorldId,
-    snapshot: &Snapshot,
-) -> Result<(), Error> {
+pub(super) fn save_snapshot(conn: &Connection, id: WorldId, snapshot: &Snapshot) -> Result<(), Error> {
     let World { num, head } = world(conn, id)?;
     if snapshot.seq <= head.head {
         conn.prepare_cached(
@@ -195,12 +142,7 @@ pub(super) fn latest_snapshot(conn: &Connection, id: WorldId) -> Result<Option<S
     let World { num, .. } = world(conn, id)?;
     let found = conn
         .prepare_cached("SELECT seq, body FROM snapshots WHERE world = ?1")?
-        .query_row([num], |r| {
-            Ok(Snapshot {
-                seq: seq_of(r, 0)?,
-                body: Bytes::from(r.get::<_, Vec<u8>>(1)?),
-            })
-        })
+        .query_row([num], |r| Ok(Snapshot { seq: seq_of(r, 0)?, body: Bytes::from(r.get::<_, Vec<u8>>(1)?) }))
         .optional()?;
     Ok(found)
 }
@@ -212,8 +154,7 @@ pub(super) fn truncate(conn: &Connection, id: WorldId, upto: u64) -> Result<u64,
     let covered = latest_snapshot(conn, id)?.map_or(0, |snapshot| snapshot.seq);
     let floor = upto.min(covered).max(head.floor);
     if floor > head.floor {
-        conn.prepare_cached("UPDATE worlds SET floor = ?2 WHERE num = ?1")?
-            .execute(params![num, sql(floor)])?;
+        conn.prepare_cached("UPDATE worlds SET floor = ?2 WHERE num = ?1")?.execute(params![num, sql(floor)])?;
         conn.prepare_cached("INSERT OR REPLACE INTO trash VALUES (?1, ?2, FALSE)")?
             .execute(params![num, sql(floor)])?;
     }

@@ -130,50 +130,32 @@ pub(super) fn connect_reader(database: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
     let failed = |error| refusal(database, error);
     let conn = connect(database).map_err(failed)?;
-    let application: i32 = conn
-        .pragma_query_value(None, "application_id", |r| r.get(0))
-        .map_err(failed)?;
-    let version: i32 = conn
-        .pragma_query_value(None, "user_version", |r| r.get(0))
-        .map_err(failed)?;
-    let empty: bool = conn
-        .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |r| {
-            r.get(0)
-        })
-        .map_err(failed)?;
+    let application: i32 = conn.pragma_query_value(None, "application_id", |r| r.get(0)).map_err(failed)?;
+    let version: i32 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(failed)?;
+    let empty: bool =
+        conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |r| r.get(0)).map_err(failed)?;
     if !empty && application != APPLICATION_ID {
-        return Err(OpenError::Foreign {
-            path: database.to_owned(),
-        });
+        return Err(OpenError::Foreign { path: database.to_owned() });
     }
     if version > VERSION {
-        return Err(OpenError::Newer {
-            path: database.to_owned(),
-            found: version,
-            known: VERSION,
-        });
+        return Err(OpenError::Newer { path: database.to_owned(), found: version, known: VERSION });
     }
     check(&conn, database)?;
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-        .map_err(failed)?;
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(failed)?;
     if empty {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(OpenError::NoRandomness)?;
         create(&conn, &key).map_err(failed)?;
     }
     // A file that only lets itself be read is found here, not at the first append.
-    conn.execute("UPDATE installation SET probed_ms = probed_ms + 1", [])
-        .map_err(failed)?;
+    conn.execute("UPDATE installation SET probed_ms = probed_ms + 1", []).map_err(failed)?;
     Ok(conn)
 }
 
 fn create(conn: &Connection, installation_key: &[u8; 32]) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
-    tx.execute(
-        "INSERT INTO installation VALUES (1, ?1, 0)",
-        [installation_key],
-    )?;
+    tx.execute("INSERT INTO installation VALUES (1, ?1, 0)", [installation_key])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     tx.commit()
@@ -182,43 +164,24 @@ fn create(conn: &Connection, installation_key: &[u8; 32]) -> rusqlite::Result<()
 fn check(conn: &Connection, database: &Path) -> Result<(), OpenError> {
     let failed = |error| refusal(database, error);
     let size = std::fs::metadata(database)
-        .map_err(|source| OpenError::NotWritable {
-            path: database.to_owned(),
-            source,
-        })?
+        .map_err(|source| OpenError::NotWritable { path: database.to_owned(), source })?
         .len();
     if size > CHECK_UP_TO {
         return Ok(());
     }
-    let verdict: String = conn
-        .query_row("PRAGMA quick_check(1)", [], |r| r.get(0))
-        .map_err(failed)?;
-    if verdict == "ok" {
-        Ok(())
-    } else {
-        Err(OpenError::Corrupt {
-            path: database.to_owned(),
-            detail: verdict,
-        })
-    }
+    let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(failed)?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: database.to_owned(), detail: verdict }) }
 }
 
 fn refusal(database: &Path, error: rusqlite::Error) -> OpenError {
     let path = database.to_owned();
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Corrupt {
-            path,
-            detail: error.to_string(),
-        },
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            OpenError::NotWritable {
-                path,
-                source: std::io::Error::other(error),
-            }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Corrupt { path, detail: error.to_string() }
         }
-        _ => OpenError::Storage {
-            path,
-            source: error,
-        },
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            OpenError::NotWritable { path, source: std::io::Error::other(error) }
+        }
+        _ => OpenError::Storage { path, source: error },
     }
 }

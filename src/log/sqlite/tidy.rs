@@ -19,19 +19,12 @@ pub(super) struct Tidy {
 
 impl Tidy {
     pub fn new(key_lifetime: Duration) -> Self {
-        Self {
-            key_lifetime,
-            keys_due: Instant::now(),
-            paused_until: None,
-        }
+        Self { key_lifetime, keys_due: Instant::now(), paused_until: None }
     }
 
     /// One step. Whether there may be more to do at once.
     pub fn step(&mut self, conn: &Connection) -> bool {
-        if self
-            .paused_until
-            .is_some_and(|until| Instant::now() < until)
-        {
+        if self.paused_until.is_some_and(|until| Instant::now() < until) {
             return false;
         }
         self.transaction(conn).unwrap_or_else(|error| {
@@ -58,10 +51,7 @@ impl Tidy {
                     "DELETE FROM keys WHERE (world, key, user) IN (SELECT world, key, user
                        FROM keys WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
                 )?
-                .execute(params![
-                    super::now_ms() - super::millis(self.key_lifetime),
-                    STEP
-                ])?;
+                .execute(params![super::now_ms() - super::millis(self.key_lifetime), STEP])?;
             if (removed as i64) < STEP {
                 self.keys_due = Instant::now() + EVERY;
             }
@@ -91,8 +81,7 @@ fn empty(conn: &Connection, world: i64, upto: u64, whole: bool) -> rusqlite::Res
         0
     };
     if records.max(keys) < STEP as usize {
-        conn.prepare_cached("DELETE FROM trash WHERE world = ?1")?
-            .execute([world])?;
+        conn.prepare_cached("DELETE FROM trash WHERE world = ?1")?.execute([world])?;
     }
     Ok(())
 }

@@ -15,27 +15,22 @@ pub(super) fn num(conn: &Connection, user: &str) -> Result<i64, Error> {
         .ok_or(Error::NoUser)
 }
 
-pub(super) fn create_session(
-    conn: &Connection,
-    user: &str,
-    token: TokenHash,
-    now_ms: i64,
-) -> Result<(), Error> {
+pub(super) fn create_session(conn: &Connection, user: &str, token: TokenHash, now_ms: i64) -> Result<(), Error> {
     conn.prepare_cached(
         "INSERT INTO users(id, created_ms, used_ms) VALUES (?1, ?2, ?2)
          ON CONFLICT (id) DO UPDATE SET used_ms = max(used_ms, excluded.used_ms)",
     )?
     .execute(params![user, now_ms])?;
-    conn.prepare_cached("INSERT OR IGNORE INTO sessions VALUES (?1, ?2, ?3)")?
-        .execute(params![token.0, num(conn, user)?, now_ms])?;
+    conn.prepare_cached("INSERT OR IGNORE INTO sessions VALUES (?1, ?2, ?3)")?.execute(params![
+        token.0,
+        num(conn, user)?,
+        now_ms
+    ])?;
     Ok(())
 }
 
 /// The user of a token, and when it was last used, in Unix milliseconds.
-pub(super) fn find_session(
-    conn: &Connection,
-    token: TokenHash,
-) -> Result<Option<(String, i64)>, Error> {
+pub(super) fn find_session(conn: &Connection, token: TokenHash) -> Result<Option<(String, i64)>, Error> {
     let found = conn
         .prepare_cached(
             "SELECT u.id, u.used_ms FROM sessions s JOIN users u ON u.num = s.user
@@ -47,9 +42,7 @@ pub(super) fn find_session(
 }
 
 pub(super) fn revoke_session(conn: &Connection, token: TokenHash) -> Result<bool, Error> {
-    let revoked = conn
-        .prepare_cached("DELETE FROM sessions WHERE token = ?1")?
-        .execute([token.0])?;
+    let revoked = conn.prepare_cached("DELETE FROM sessions WHERE token = ?1")?.execute([token.0])?;
     Ok(revoked > 0)
 }
 
@@ -60,11 +53,7 @@ pub(super) fn touch(conn: &Connection, user: &str, now_ms: i64) -> Result<bool, 
     Ok(touched > 0)
 }
 
-pub(super) fn expire(
-    conn: &Connection,
-    before_ms: i64,
-    limit: usize,
-) -> Result<Vec<ExpiredUser>, Error> {
+pub(super) fn expire(conn: &Connection, before_ms: i64, limit: usize) -> Result<Vec<ExpiredUser>, Error> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let unused: Vec<(i64, String)> = conn
         .prepare_cached("SELECT num, id FROM users WHERE used_ms < ?1 ORDER BY used_ms LIMIT ?2")?
@@ -79,12 +68,8 @@ pub(super) fn expire(
         for world in &owned {
             worlds::delete(conn, *world)?;
         }
-        conn.prepare_cached("DELETE FROM users WHERE num = ?1")?
-            .execute([num])?;
-        expired.push(ExpiredUser {
-            user,
-            worlds: owned,
-        });
+        conn.prepare_cached("DELETE FROM users WHERE num = ?1")?.execute([num])?;
+        expired.push(ExpiredUser { user, worlds: owned });
     }
     Ok(expired)
 }
@@ -96,11 +81,7 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts, Error> {
     )?;
     let counts = select.query_row([], |r| {
         let count = |column| super::seq_of(r, column);
-        Ok(Counts {
-            users: count(0)?,
-            sessions: count(1)?,
-            worlds: count(2)?,
-        })
+        Ok(Counts { users: count(0)?, sessions: count(1)?, worlds: count(2)? })
     })?;
     Ok(counts)
 }

@@ -3,9 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Sqlite, keys, records, worlds};
-use crate::log::{
-    Answer, Append, Appended, Head, KeyRecord, Limit, Page, Secret, Snapshot, WorldId, WorldLog,
-};
+use crate::log::{Answer, Append, Appended, Head, KeyRecord, Limit, Page, Secret, Snapshot, WorldId, WorldLog};
 
 /// A successful probe speaks for this long.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -28,12 +26,7 @@ impl WorldLog for Sqlite {
         Box::pin(self.reading(move |conn| Ok(worlds::by_id(conn, world)?.map(|entry| entry.head))))
     }
 
-    fn find_key<'a>(
-        &'a self,
-        world: WorldId,
-        user: &'a str,
-        key: &'a str,
-    ) -> Answer<'a, Option<KeyRecord>> {
+    fn find_key<'a>(&'a self, world: WorldId, user: &'a str, key: &'a str) -> Answer<'a, Option<KeyRecord>> {
         let (user, key, since) = (user.to_owned(), key.to_owned(), self.keys_since_ms());
         Box::pin(self.reading(move |conn| {
             let num = records::world(conn, world)?.num;
@@ -67,11 +60,7 @@ impl WorldLog for Sqlite {
 
     fn probe(&self) -> Answer<'_, ()> {
         Box::pin(async {
-            if self
-                .probed
-                .lock()
-                .is_some_and(|at| at.elapsed() < PROBE_EVERY)
-            {
+            if self.probed.lock().is_some_and(|at| at.elapsed() < PROBE_EVERY) {
                 return Ok(());
             }
             self.writing(|conn| {

@@ -89,11 +89,7 @@ impl Writer {
                 drop(dir);
             }
         })?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Mutex::new(Some(thread)),
-            stats,
-        })
+        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)), stats })
     }
 
     /// Runs `work` in a transaction and answers when that is on disk.
@@ -103,15 +99,9 @@ impl Writer {
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let request = Pending {
-            work: Some(work),
-            result: Err(Error::Closed),
-            reply,
-        };
+        let request = Pending { work: Some(work), result: Err(Error::Closed), reply };
         self.send(Message::Write(Box::new(request))).await?;
-        answer
-            .await
-            .unwrap_or_else(|lost| Err(Error::Unknown(Arc::new(lost))))
+        answer.await.unwrap_or_else(|lost| Err(Error::Unknown(Arc::new(lost))))
     }
 
     /// Commits what waits, then ends the thread.
@@ -122,11 +112,7 @@ impl Writer {
         };
         self.send(Message::Close).await?;
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
-        if matches!(ended, Ok(Ok(()))) {
-            Ok(())
-        } else {
-            Err(Error::Closed)
-        }
+        if matches!(ended, Ok(Ok(()))) { Ok(()) } else { Err(Error::Closed) }
     }
 
     pub fn stats(&self) -> Stats {

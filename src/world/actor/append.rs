@@ -47,7 +47,12 @@ impl Actor {
         Ok(())
     }
 
-    pub(super) async fn append(&mut self, decision: &Decision, key: Option<KeyWrite>, at_ms: i64) -> Result<Vec<Uuid>, Failure> {
+    pub(super) async fn append(
+        &mut self,
+        decision: &Decision,
+        key: Option<KeyWrite>,
+        at_ms: i64,
+    ) -> Result<Vec<Uuid>, Failure> {
         let mut drafts = Vec::with_capacity(decision.events.len());
         for event in &decision.events {
             let body = event.to_record().map_err(Failure::internal)?;

@@ -26,9 +26,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut acknowledged = BTreeMap::<WorldId, BTreeMap<u64, Uuid>>::new();
     let mut total = 0;
     for round in 0..ROUNDS {
-        let mut process = child(module_path!(), "appends_until_it_is_killed", dir.path())
-            .spawn()
-            .unwrap();
+        let mut process = child(module_path!(), "appends_until_it_is_killed", dir.path()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let kill_after = 1 + dice.roll(400);
         let mut seen = 0;
@@ -43,29 +41,20 @@ async fn what_was_acknowledged_survives_kill_9() {
             };
             let Ok(id) = id.parse() else { continue };
             let world = world.parse().unwrap();
-            acknowledged
-                .entry(world)
-                .or_default()
-                .insert(seq.parse().unwrap(), id);
+            acknowledged.entry(world).or_default().insert(seq.parse().unwrap(), id);
             seen += 1;
             if seen == kill_after {
                 process.kill().unwrap();
             }
         }
         process.wait().unwrap();
-        assert!(
-            seen >= kill_after,
-            "round {round}: the child ended by itself after {seen}"
-        );
+        assert!(seen >= kill_after, "round {round}: the child ended by itself after {seen}");
         total += seen;
 
         let store = open(dir.path()).unwrap();
         for (world, acks) in &acknowledged {
             let log = whole(&store, *world).await;
-            assert!(
-                log.iter().map(|r| r.seq).eq(1..=log.len() as u64),
-                "round {round}: a gap"
-            );
+            assert!(log.iter().map(|r| r.seq).eq(1..=log.len() as u64), "round {round}: a gap");
             assert_eq!(log.len() % DRAFTS, 0, "round {round}: half an append");
             for (seq, id) in acks {
                 let found = log.get(*seq as usize - 1).map(|r| r.id);
@@ -103,10 +92,7 @@ async fn appends_until_it_is_killed() {
                     answer: Bytes::new(),
                     at_ms: now_ms(),
                 };
-                let write = Append {
-                    key: Some(key),
-                    ..append(world, head, drafts)
-                };
+                let write = Append { key: Some(key), ..append(world, head, drafts) };
                 match store.append(write).await.unwrap() {
                     Appended::Done { head: new } => head = new,
                     other => panic!("{other:?}"),

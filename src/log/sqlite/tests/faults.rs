@@ -24,17 +24,8 @@ async fn a_full_disk_refuses_then_serves_again() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).unwrap();
     let world = make_world(&store).await;
-    let big = |head| {
-        append(
-            world,
-            head,
-            (0..20).map(|_| draft(vec![b'x'; 9000])).collect(),
-        )
-    };
-    assert_eq!(
-        store.append(big(0)).await.unwrap(),
-        Appended::Done { head: 20 }
-    );
+    let big = |head| append(world, head, (0..20).map(|_| draft(vec![b'x'; 9000])).collect());
+    assert_eq!(store.append(big(0)).await.unwrap(), Appended::Done { head: 20 });
 
     limit_disk(&store, 1).await;
     for _ in 0..3 {
@@ -45,10 +36,7 @@ async fn a_full_disk_refuses_then_serves_again() {
     }
 
     limit_disk(&store, u32::MAX / 4).await;
-    assert_eq!(
-        store.append(big(20)).await.unwrap(),
-        Appended::Done { head: 40 }
-    );
+    assert_eq!(store.append(big(20)).await.unwrap(), Appended::Done { head: 40 });
     drop(store);
     let store = open(dir.path()).unwrap();
     assert_eq!(whole(&store, world).await.len(), 40);
@@ -94,15 +82,8 @@ async fn a_failing_request_does_not_fail_its_batch() {
     assert!(matches!(failed, Err(Error::Storage(_))), "{failed:?}");
     assert!(matches!(missing, Err(Error::NoWorld)), "{missing:?}");
     assert_eq!(last.unwrap(), Appended::Done { head: 1 });
-    assert_eq!(
-        whole(&store, one).await.len(),
-        1,
-        "what the failing request deleted is back"
-    );
-    assert!(
-        store.stats().commits - before.commits <= 2,
-        "they shared a commit"
-    );
+    assert_eq!(whole(&store, one).await.len(), 1, "what the failing request deleted is back");
+    assert!(store.stats().commits - before.commits <= 2, "they shared a commit");
 }
 
 /// Storage strikes in the middle of a batch that an append shares; what the append was told.
@@ -111,26 +92,13 @@ async fn struck(strike: impl FnOnce(&Connection) -> Result<(), Error> + Send + '
     let store = open(dir.path()).unwrap();
     let world = make_world(&store).await;
     let (release, holding) = hold_writer(&store);
-    let (_, told, _, ()) = tokio::join!(
-        holding,
-        store.append(append(world, 0, vec![draft("{}")])),
-        store.writing(strike),
-        async { drop(release) },
-    );
-    assert_eq!(
-        whole(&store, world).await,
-        [],
-        "what is not acknowledged is not there"
-    );
-    let again = store
-        .append(append(world, 0, vec![draft("{}")]))
-        .await
-        .unwrap();
-    assert_eq!(
-        again,
-        Appended::Done { head: 1 },
-        "it works again by itself"
-    );
+    let (_, told, _, ()) =
+        tokio::join!(holding, store.append(append(world, 0, vec![draft("{}")])), store.writing(strike), async {
+            drop(release)
+        },);
+    assert_eq!(whole(&store, world).await, [], "what is not acknowledged is not there");
+    let again = store.append(append(world, 0, vec![draft("{}")])).await.unwrap();
+    assert_eq!(again, Appended::Done { head: 1 }, "it works again by itself");
     assert_eq!(store.stats().failures, 1);
     told.unwrap_err()
 }
@@ -172,23 +140,11 @@ async fn what_nobody_can_see_is_removed() {
     for (world, at_ms) in [(deleted, now), (cut, now), (cut, now - 100_000_000)] {
         let head = store.head(world).await.unwrap().unwrap().head;
         let drafts = (0..2500).map(|_| draft("{}")).collect();
-        let write = Append {
-            key: Some(key(at_ms)),
-            ..append(world, head, drafts)
-        };
+        let write = Append { key: Some(key(at_ms)), ..append(world, head, drafts) };
         store.append(write).await.unwrap();
     }
     store.delete_world(deleted).await.unwrap();
-    store
-        .save_snapshot(
-            cut,
-            Snapshot {
-                seq: 4000,
-                body: "s".into(),
-            },
-        )
-        .await
-        .unwrap();
+    store.save_snapshot(cut, Snapshot { seq: 4000, body: "s".into() }).await.unwrap();
     assert_eq!(store.truncate(cut, 4000).await.unwrap(), 4000);
     // Expired keys are looked for at the start, then once a minute.
     drop(store);
@@ -196,22 +152,11 @@ async fn what_nobody_can_see_is_removed() {
     let rows = async || {
         let count = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM keys),
                             (SELECT count(*) FROM trash)";
-        let read = store.reading(move |conn| {
-            Ok(conn.query_row(count, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?)
-        });
+        let read = store.reading(move |conn| Ok(conn.query_row(count, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?));
         read.await.unwrap()
     };
-    eventually("old rows are removed", async || {
-        rows().await == (1000i64, 1i64, 0i64)
-    })
-    .await;
-    assert!(
-        store
-            .find_key(cut, "u", &now.to_string())
-            .await
-            .unwrap()
-            .is_some()
-    );
+    eventually("old rows are removed", async || rows().await == (1000i64, 1i64, 0i64)).await;
+    assert!(store.find_key(cut, "u", &now.to_string()).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -26,10 +26,7 @@ async fn many_writers_share_commits() {
             tasks.spawn(async move {
                 for head in 0..each {
                     let body = vec![b'x'; 400];
-                    store
-                        .append(append(world, head, vec![draft(body)]))
-                        .await
-                        .unwrap();
+                    store.append(append(world, head, vec![draft(body)])).await.unwrap();
                 }
             });
         }
@@ -42,10 +39,7 @@ async fn many_writers_share_commits() {
         let rate = appends as f64 / took.as_secs_f64();
         println!("{writers} writers: {rate:.0} appends/s, {appends} appends in {commits} commits");
         if writers == 256 {
-            assert!(
-                commits * 8 < appends,
-                "{commits} commits for {appends} appends"
-            );
+            assert!(commits * 8 < appends, "{commits} commits for {appends} appends");
         }
     }
 }

@@ -23,10 +23,7 @@ const CHILD_DIR: &str = "AGENT_WORLD_TEST_LOG_DIR";
 fn fresh() -> Opened {
     let dir = Arc::new(TempDir::new().unwrap());
     let open = move || open(dir.path()).unwrap();
-    Opened {
-        store: Arc::new(open()),
-        reopen: Box::new(move || Arc::new(open())),
-    }
+    Opened { store: Arc::new(open()), reopen: Box::new(move || Arc::new(open())) }
 }
 
 fn open(dir: &Path) -> Result<Sqlite, OpenError> {
@@ -38,12 +35,7 @@ fn child(path: &str, name: &str, dir: &Path) -> Command {
     let (_crate, module) = path.split_once("::").unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args([
-            "--exact",
-            &format!("{module}::{name}"),
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", &format!("{module}::{name}"), "--ignored", "--nocapture"])
         .env(CHILD_DIR, dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -58,7 +50,5 @@ async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waiting)
-        .await
-        .expect(what);
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect(what);
 }

@@ -32,10 +32,7 @@ fn only_its_owner_may_look_inside() {
     for dir in [&data, &dir.path().join("a")] {
         assert_eq!(mode(dir), 0o700, "{}", dir.display());
     }
-    let files: Vec<_> = fs::read_dir(&data)
-        .unwrap()
-        .map(|f| f.unwrap().path())
-        .collect();
+    let files: Vec<_> = fs::read_dir(&data).unwrap().map(|f| f.unwrap().path()).collect();
     assert!(files.len() >= 4, "lock, database, -wal, -shm: {files:?}");
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
@@ -45,27 +42,17 @@ fn only_its_owner_may_look_inside() {
 #[test]
 fn a_directory_belongs_to_one_process_while_that_lives() {
     let dir = TempDir::new().unwrap();
-    let mut holder = child(module_path!(), "holds_the_directory", dir.path())
-        .spawn()
-        .unwrap();
+    let mut holder = child(module_path!(), "holds_the_directory", dir.path()).spawn().unwrap();
     let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    let held = lines
-        .map_while(Result::ok)
-        .find(|line| line.ends_with("held"));
+    let held = lines.map_while(Result::ok).find(|line| line.ends_with("held"));
     assert!(held.is_some());
     let error = refused(dir.path());
-    assert!(
-        matches!(&error, OpenError::InUse { path } if path == dir.path()),
-        "{error}"
-    );
+    assert!(matches!(&error, OpenError::InUse { path } if path == dir.path()), "{error}");
     holder.kill().unwrap();
     holder.wait().unwrap();
 
     let first = open(dir.path()).unwrap();
-    assert!(
-        matches!(refused(dir.path()), OpenError::InUse { .. }),
-        "within one process too"
-    );
+    assert!(matches!(refused(dir.path()), OpenError::InUse { .. }), "within one process too");
     drop(first);
     open(dir.path()).unwrap();
 }
@@ -91,10 +78,7 @@ fn a_place_that_cannot_be_written_is_named() {
     let beneath_a_file = file.join("data");
     let error = refused(&beneath_a_file);
     assert!(matches!(&error, OpenError::NotWritable { path, .. } if *path == beneath_a_file));
-    assert!(
-        error.to_string().contains("file/data is not writable"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("file/data is not writable"), "{error}");
 
     let locked = dir.path().join("locked");
     fs::create_dir(&locked).unwrap();
@@ -140,23 +124,10 @@ async fn damaged(damage: impl FnOnce(&Path)) -> OpenError {
 #[tokio::test]
 async fn a_database_that_is_not_ours_or_not_whole_is_refused() {
     let sql = |path: &Path, statement: &str| {
-        Connection::open(path)
-            .unwrap()
-            .execute_batch(statement)
-            .unwrap();
+        Connection::open(path).unwrap().execute_batch(statement).unwrap();
     };
-    let error = damaged(|db| {
-        sql(
-            db,
-            &format!("PRAGMA user_version = {}", schema::VERSION + 1),
-        )
-    })
-    .await;
-    let expected = format!(
-        "its format is {}, this one knows up to {}",
-        schema::VERSION + 1,
-        schema::VERSION
-    );
+    let error = damaged(|db| sql(db, &format!("PRAGMA user_version = {}", schema::VERSION + 1))).await;
+    let expected = format!("its format is {}, this one knows up to {}", schema::VERSION + 1, schema::VERSION);
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
     assert!(error.to_string().contains(&expected), "{error}");
 
@@ -208,11 +179,7 @@ async fn a_thousand_worlds_open_like_one() {
     while let Some(created) = creating.join_next().await {
         created.unwrap().unwrap();
     }
-    std::sync::Arc::into_inner(store)
-        .unwrap()
-        .close()
-        .await
-        .unwrap();
+    std::sync::Arc::into_inner(store).unwrap().close().await.unwrap();
     let start = Instant::now();
     let store = open(dir.path()).unwrap();
     println!("opened 1,000 worlds in {:?}", start.elapsed());
