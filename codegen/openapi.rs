@@ -15,7 +15,8 @@ use utoipa::openapi::{
 };
 
 use super::{
-    catalogue::{Catalogue, Code, Content, Parameter, Route, entries, text},
+    bundle,
+    catalogue::{Catalogue, Code, Content, Parameter, Response, Route, entries, text},
     publish::{COMPONENTS, EMAIL, HOME, LICENSE, Published, TITLE, VERSION},
 };
 
@@ -119,18 +120,14 @@ fn operation(published: &Published, route: &Route) -> Operation {
         .parameters(Some(parameters))
         .request_body(request)
         .securities(Some(security));
-    let operation = successes(published, route)
-        .into_iter()
-        .fold(operation, |operation, (status, response)| operation.response(status, response));
     let refusals = refusals(published.catalogue, route);
-    refusals
-        .into_iter()
-        .fold(operation, |operation, (status, codes)| operation.response(status.to_string(), refusal(status, &codes)))
-        .build()
+    let refusals = refusals.iter().map(|(status, codes)| (status.to_string(), refusal(*status, codes)));
+    let responses = successes(published, route).into_iter().chain(refusals);
+    responses.fold(operation, |operation, (status, response)| operation.response(status, response)).build()
 }
 
 fn successes(published: &Published, route: &Route) -> Vec<(String, Answer)> {
-    let response = |response: &super::catalogue::Response| {
+    let response = |response: &Response| {
         let answer = ResponseBuilder::new().description(&response.description);
         let answer = response.content.iter().fold(answer, |answer, (media, content)| {
             let examples = examples(published, route).map(|(name, example)| {
@@ -140,10 +137,8 @@ fn successes(published: &Published, route: &Route) -> Vec<(String, Answer)> {
             });
             answer.content(media, content_of(media, content, examples))
         });
-        let answer = response
-            .headers
-            .iter()
-            .fold(answer, |answer, header| answer.header(&header.name, self::header(published, header)));
+        let headers = response.headers.iter().map(|parameter| (&parameter.name, header(published, parameter)));
+        let answer = headers.fold(answer, |answer, (name, header)| answer.header(name, header));
         (response.status.to_string(), answer.build())
     };
     route.responses.iter().map(response).collect()
@@ -211,10 +206,12 @@ fn refusals<'c>(catalogue: &'c Catalogue, route: &Route) -> BTreeMap<u64, Vec<&'
 }
 
 fn refusal(status: u64, codes: &[&Code]) -> Answer {
-    let lines: Vec<String> = codes.iter().map(|code| format!("- `{}`: {}", code.name, code.description)).collect();
+    let bullet = if codes.len() > 1 { "- " } else { "" };
+    let lines = codes.iter().map(|code| format!("{bullet}`{}`: {}", code.name, code.description));
+    let description = lines.collect::<Vec<_>>().join("\n");
     let examples = codes.iter().map(|code| (&code.name, ExampleBuilder::new().value(Some(problem(code))).build()));
     let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples);
-    let answer = ResponseBuilder::new().description(lines.join("\n")).content("application/problem+json", body.build());
+    let answer = ResponseBuilder::new().description(description).content("application/problem+json", body.build());
     let header = |of: Type, description: &str| {
         HeaderBuilder::new().description(Some(description)).schema(Some(ObjectBuilder::new().schema_type(of))).build()
     };
@@ -275,5 +272,5 @@ fn complete(published: &Published, route: &Route, operation: &mut Value) {
 
 /// The components that a document refers to.
 fn references(document: &Value) -> Vec<String> {
-    super::bundle::references(document).into_iter().map(|to| to.trim_start_matches(COMPONENTS).to_owned()).collect()
+    bundle::references(document).into_iter().map(|to| to.trim_start_matches(COMPONENTS).to_owned()).collect()
 }

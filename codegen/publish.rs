@@ -98,6 +98,10 @@ impl<'a> Published<'a> {
             publish(&mut root, self.sent.contains(file.title()));
             for (name, schema) in entries(file.json.get("$defs")) {
                 let mut schema = schema.clone();
+                if let Some(types) = schema.get("x-frames").and_then(Value::as_array) {
+                    let above = "../".repeat(file.path.matches('/').count());
+                    schema["oneOf"] = types.iter().map(|wire| linked_frame(&above, wire)).collect();
+                }
                 publish(&mut schema, self.sent.contains(name));
                 root["$defs"][name] = schema;
             }
@@ -209,6 +213,16 @@ fn frames_of(server: &[Message], types: &Value) -> Vec<(String, String)> {
     messages.map(|message| (message.wire.clone(), format!("{}Message", message.title))).collect()
 }
 
+/// A server's frame as a schema file says it: the envelope's file, with the type and the payload's file.
+fn linked_frame(above: &str, wire: &Value) -> Value {
+    let payload = format!("{above}server/{}.json", wire.as_str().unwrap_or_default());
+    json!({
+        "$ref": format!("{above}envelope.json#/$defs/ServerEnvelope"),
+        "type": "object",
+        "properties": {"type": {"const": wire}, "payload": {"$ref": payload}},
+    })
+}
+
 /// Makes `schema` the union of definitions, which are given with the value of their tag.
 fn unite(schema: &mut Value, tag: &str, variants: &[(String, String)]) {
     let to = |name: &String| format!("#/$defs/{name}");
@@ -246,11 +260,13 @@ fn refer(fields: &mut Map<String, Value>) {
     }
 }
 
+/// Removes the keywords of our own, and, from what is `open`, the closing.
 fn publish(schema: &mut Value, open: bool) {
     each(schema, &mut |fields| {
-        fields.retain(|key, value| {
-            !key.starts_with("x-") && !(open && key == "additionalProperties" && *value == json!(false))
-        });
+        fields.retain(|key, _| !key.starts_with("x-"));
+        if open && fields.get("additionalProperties") == Some(&json!(false)) {
+            fields.remove("additionalProperties");
+        }
     });
 }
 

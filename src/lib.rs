@@ -10,6 +10,9 @@
 //!
 //! [`Server`] puts it together; `main.rs` is the command line. docs/ARCHITECTURE.md follows a frame through all of it.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::todo, clippy::dbg_macro))]
+
 pub mod config;
 pub mod error;
 pub mod http;

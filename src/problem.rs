@@ -68,7 +68,7 @@ impl IntoResponse for ProblemResponse {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(after) = &self.problem.retry_after_ms {
-            let seconds = u64::try_from(after.get()).unwrap_or(0).div_ceil(1_000).max(1);
+            let seconds = after.get().div_ceil(1_000).max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(allow) = self.allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {

@@ -11,7 +11,7 @@ use super::{Context, Http, sse};
 use crate::{
     error::Failure,
     protocol::{
-        self, CaughtUp, ChatBody, ChatUntil, ClientId, Connected, ErrorCode, EventId, IdempotencyKey, MessageAccepted,
+        self, CaughtUp, ChatBody, ChatUntil, Connected, ErrorCode, IdempotencyKey, MessageAccepted,
         MessageId, OnDisconnect, ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected,
         StatusMessageAccepted, TemplateName, WorldName, codec,
     },
@@ -45,7 +45,7 @@ impl Http {
         let outcome = self.app.execute(&caller, &entered.cell, command, options.key.clone()).await?;
         let accepted = accepted(outcome)?;
         let cell = entered.cell.clone();
-        let before = u64::try_from(accepted.seq.get()).unwrap_or(1) - 1;
+        let before = accepted.seq.get() - 1;
         let subscription = Subscription::new(cell, Filter::chat(), None)?.start_after(before);
         let head = [connected(&caller, new_token.clone()), acknowledged(&accepted)];
         let events = self.chat_events(entered, subscription, head, accepted.message_id, options);
@@ -185,7 +185,7 @@ impl Drop for Leaving {
 
 fn push(message: ServerMessage) -> Bytes {
     codec::encode(&ServerFrame {
-        id: EventId::from(Uuid::now_v7()),
+        id: Uuid::now_v7(),
         timestamp: timestamp(now_ms()),
         reply_to: None,
         seq: None,
@@ -195,7 +195,7 @@ fn push(message: ServerMessage) -> Bytes {
 
 fn connected(caller: &Identity, session_token: Option<SessionToken>) -> Bytes {
     let data = Connected {
-        client_id: ClientId::from(Uuid::now_v7()),
+        client_id: Uuid::now_v7(),
         user_id: caller.user.clone(),
         server_time: timestamp(now_ms()),
         protocol_version: protocol::VERSION.to_owned(),

@@ -75,7 +75,7 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
             world_name,
             StreamEventType::Message,
             wire::Event::Message(wire::MessageEvent {
-                id: id.into(),
+                id,
                 timestamp: timestamp(at_ms),
                 sender: shape.sender,
                 sender_type: shape.sender_type,
@@ -86,7 +86,7 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
             world_name,
             StreamEventType::World,
             wire::Event::World(wire::WorldEvent {
-                id: id.into(),
+                id,
                 timestamp: timestamp(at_ms),
                 sender: shape.sender,
                 sender_type: shape.sender_type,
@@ -97,7 +97,7 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
             world_name,
             StreamEventType::System,
             wire::Event::System(wire::SystemEvent {
-                id: id.into(),
+                id,
                 timestamp: timestamp(at_ms),
                 sender: shape.sender,
                 sender_type: shape.sender_type,
@@ -106,7 +106,7 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
         ),
     };
     let frame = ServerFrame {
-        id: id.into(),
+        id,
         timestamp: timestamp(at_ms),
         reply_to: None,
         seq: Some(Seq::saturating(seq)),
@@ -128,7 +128,7 @@ fn stream(world_name: &WorldName, event_type: StreamEventType, event: wire::Even
 pub fn delta(world_name: &WorldName, reply: &Reply, stretch: &Stretch) -> Bytes {
     let response = response(world_name, reply, stretch.text.clone(), stretch.offset, false);
     codec::encode(&ServerFrame {
-        id: Uuid::now_v7().into(),
+        id: Uuid::now_v7(),
         timestamp: timestamp(now_ms()),
         reply_to: None,
         seq: None,

@@ -23,7 +23,7 @@ use crate::{
     error::Failure,
     peer::Peer,
     protocol::{
-        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, EventId, FrameId, RetryAfterMs,
+        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, FrameId, RetryAfterMs,
         ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
     session::{App, Revocation, Session},
@@ -61,14 +61,14 @@ impl Connection {
         shutdown: Shutdown,
         deadlines: Deadlines,
     ) -> Self {
-        let client_id = ClientId::from(Uuid::now_v7());
+        let client_id = Uuid::now_v7();
         let revoked = session.identity.revocation.clone();
         Self { app, session, socket, peer, client_id, shutdown, clock: Clock::new(deadlines), revoked, told: false }
     }
 
     /// Runs until either side ends it.
     pub async fn run(mut self, new_token: Option<SessionToken>) {
-        let (client, user) = (self.client_id.clone(), self.session.identity.user.clone());
+        let (client, user) = (self.client_id, self.session.identity.user.clone());
         tracing::info!(client = %client, user = user.as_str(), peer = %self.peer.address, "connected");
         let Over(code) = self.serve(new_token).await;
         match code {
@@ -114,7 +114,7 @@ impl Connection {
 
     async fn greet(&mut self, session_token: Option<SessionToken>) -> Result<(), Over> {
         let data = Connected {
-            client_id: self.client_id.clone(),
+            client_id: self.client_id,
             user_id: self.session.identity.user.clone(),
             server_time: timestamp(now_ms()),
             protocol_version: protocol::VERSION.to_owned(),
@@ -317,7 +317,7 @@ pub(super) async fn close(socket: &mut WebSocket, code: CloseCode, patience: Dur
 
 /// A frame made for one connection.
 pub(super) fn frame(reply_to: Option<FrameId>, message: ServerMessage) -> ServerFrame {
-    ServerFrame { id: EventId::from(Uuid::now_v7()), timestamp: timestamp(now_ms()), reply_to, seq: None, message }
+    ServerFrame { id: Uuid::now_v7(), timestamp: timestamp(now_ms()), reply_to, seq: None, message }
 }
 
 fn binary_frame() -> ErrorInfo {

@@ -59,6 +59,10 @@ for (const path of readdirSync(join(root, 'schema'), { recursive: true })) {
   }
 }
 
+// The definition of the history's page stands for frames, which no file holds.
+const page = read('schema/http/listEvents.json')['x-examples'].example.response.body;
+check(ajv.compile({ $ref: 'https://agent-world.example/schema/http/listEvents.json#/$defs/EventPage' }), page, 'EventPage', 'message examples');
+
 // The bundle, and the frames of AsyncAPI by it.
 const bundle = compiler();
 const bundled = read('generated/schema-bundle.json');

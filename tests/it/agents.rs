@@ -86,8 +86,13 @@ async fn two_agents_talk_by_mention_until_one_turns_to_the_human() {
         assert_eq!(pair[1]["rootId"], messages[0]["messageId"]);
     }
     assert_eq!(messages[0].get("inReplyTo"), None);
-    let ends: Vec<&str> = frames.iter().filter(|f| f.is_end()).map(|f| f.payload()["content"].as_str().unwrap()).collect();
-    assert_eq!(ends, ["@bob what do you think?", "I think so.", "@human we agree."], "the reply itself stays as it was");
+    let ends: Vec<&str> =
+        frames.iter().filter(|f| f.is_end()).map(|f| f.payload()["content"].as_str().unwrap()).collect();
+    assert_eq!(
+        ends,
+        ["@bob what do you think?", "I think so.", "@human we agree."],
+        "the reply itself stays as it was"
+    );
     assert!(frames.iter().all(|frame| frame.action("no-recipient").is_none()), "@human is nobody's mistake");
 }
 
@@ -245,7 +250,8 @@ async fn offsets_count_code_points() {
     let frames = client.converse("@a1 UNICODE").await;
     let mut text = String::new();
     for frame in frames.iter().filter(|frame| frame.is_delta()) {
-        let (offset, content) = (frame.payload()["offset"].as_u64().unwrap(), frame.payload()["content"].as_str().unwrap());
+        let (offset, content) =
+            (frame.payload()["offset"].as_u64().unwrap(), frame.payload()["content"].as_str().unwrap());
         if offset == 0 {
             text.clear();
         }

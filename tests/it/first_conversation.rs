@@ -46,7 +46,8 @@ async fn the_example_gets_complete_replies() {
         let (start, end) = (replies.first().unwrap(), replies.last().unwrap());
         assert!(start.is_start() && end.is_end(), "{agent}: {replies:#?}");
         assert_eq!(end.payload()["finishReason"], "stop");
-        let text: String = replies.iter().filter(|f| f.is_delta()).map(|f| f.payload()["content"].as_str().unwrap()).collect();
+        let text: String =
+            replies.iter().filter(|f| f.is_delta()).map(|f| f.payload()["content"].as_str().unwrap()).collect();
         assert_eq!(end.payload()["content"], text, "the deltas are the whole text");
         assert_eq!(end.payload()["rootId"], root);
         assert_eq!(end.payload()["inReplyTo"], root);

@@ -13,7 +13,11 @@ use crate::support::{TestServer, schemas};
 
 /// A frame, and the pointer and keyword of a violation that must be named, and the `replyTo`.
 fn malformed() -> Vec<(String, &'static str, &'static str, Option<&'static str>)> {
-    let deep = format!(r#"{{"id":"d","type":"ping","payload":{}{}}}"#, r#"{"a":"#.repeat(40), "1".to_owned() + &"}".repeat(40));
+    let deep = format!(
+        r#"{{"id":"d","type":"ping","payload":{}{}}}"#,
+        r#"{"a":"#.repeat(40),
+        "1".to_owned() + &"}".repeat(40)
+    );
     let select = |payload: &str| format!(r#"{{"id":"s","type":"world_select","payload":{payload}}}"#);
     vec![
         ("".into(), "", "syntax", None),
@@ -40,7 +44,12 @@ fn malformed() -> Vec<(String, &'static str, &'static str, Option<&'static str>)
         (r#"{"id":"1","id":"2","type":"ping"}"#.into(), "", "duplicateKey", Some("2")),
         (r#"{"id":"1","type":"chat_send"}"#.into(), "", "required", Some("1")),
         (r#"{"id":"1","type":"chat_send","payload":{}}"#.into(), "/payload", "required", Some("1")),
-        (r#"{"id":"1","type":"chat_send","payload":{"content":""}}"#.into(), "/payload/content", "minLength", Some("1")),
+        (
+            r#"{"id":"1","type":"chat_send","payload":{"content":""}}"#.into(),
+            "/payload/content",
+            "minLength",
+            Some("1"),
+        ),
         (
             r#"{"id":"1","type":"chat_send","payload":{"content":"a","content":"b"}}"#.into(),
             "/payload",
@@ -72,7 +81,12 @@ fn malformed() -> Vec<(String, &'static str, &'static str, Option<&'static str>)
         (select(r#"{"templateName":"stage","worldName":"a "}"#), "/payload/worldName", "pattern", Some("s")),
         (select(r#"{"templateName":"stage","worldName":"."}"#), "/payload/worldName", "pattern", Some("s")),
         (select(r#"{"templateName":"stage","worldName":"welt\u0000"}"#), "/payload/worldName", "pattern", Some("s")),
-        (select(r#"{"templateName":"stage","worldName":"w","persistent":"yes"}"#), "/payload/persistent", "type", Some("s")),
+        (
+            select(r#"{"templateName":"stage","worldName":"w","persistent":"yes"}"#),
+            "/payload/persistent",
+            "type",
+            Some("s"),
+        ),
         (select(r#"{"templateName":"stage","worldName":"w","after":"abc:1"}"#), "/payload/after", "pattern", Some("s")),
         (
             r#"{"id":"1","type":"event_subscribe","payload":{"eventTypes":["message","message"]}}"#.into(),
@@ -172,7 +186,8 @@ async fn a_violation_never_repeats_what_was_sent() {
     let mut client = server.client().await;
     for text in [
         json!({"id": "v", "type": "chat_send", "payload": {"content": 1, "hush-hush": "s3cret-text"}}).to_string(),
-        json!({"id": "v", "type": "world_select", "payload": {"templateName": "s3cret text!", "worldName": "w"}}).to_string(),
+        json!({"id": "v", "type": "world_select", "payload": {"templateName": "s3cret text!", "worldName": "w"}})
+            .to_string(),
         r#"{"id":"v","type":"agent_update","payload":{"agentName":"a1","config":{"apiKey":"s3cret text"}}}"#.to_owned(),
         r#"{"id":"v","type":"ping", s3cret"#.to_owned(),
     ] {

@@ -39,9 +39,11 @@ async fn the_version_is_echoed_when_it_is_offered_and_a_token_never() {
 #[tokio::test]
 async fn unknown_versions_are_told_in_a_frame_and_closed_4002() {
     let server = TestServer::start().await;
-    for (offered, echoed) in
-        [("agent-world.v9", "agent-world.v9"), ("bearer.x, chat, agent-world.v2", "chat"), ("AGENT-WORLD.V1", "AGENT-WORLD.V1")]
-    {
+    for (offered, echoed) in [
+        ("agent-world.v9", "agent-world.v9"),
+        ("bearer.x, chat, agent-world.v2", "chat"),
+        ("AGENT-WORLD.V1", "AGENT-WORLD.V1"),
+    ] {
         let mut client = Client::open(&server, protocols(offered)).await.unwrap();
         assert_eq!(client.handshake.headers()["sec-websocket-protocol"], echoed);
         let (code, frames) = client.closed().await;
@@ -105,8 +107,9 @@ async fn a_revoked_token_is_unknown() {
     let server = TestServer::start().await;
     let http = server.session().await;
     let token = http.token().to_owned();
-    server.client_of(&token).await;
+    let mut open = server.client_of(&token).await;
     assert_eq!(http.delete("/session").await.status, 204);
+    assert_eq!(open.closed().await.0, Some(4001), "what it opened is closed");
     http.get("/session/worlds").await.problem("UNAUTHENTICATED");
     let mut refused = Client::open(&server, Opening { token: Some(token), ..Opening::default() }).await.unwrap();
     assert_eq!(refused.closed().await.0, Some(4001));

@@ -28,7 +28,11 @@ async fn metrics_are_prometheus_text() {
     let mut client = server.in_world("w").await;
     client.converse("hi").await;
     let metrics = server.http().get("/metrics").await;
-    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"), "{}", metrics.header("content-type"));
+    assert!(
+        metrics.header("content-type").starts_with("text/plain; version=0.0.4"),
+        "{}",
+        metrics.header("content-type")
+    );
     let mut typed = Vec::new();
     let mut samples = 0;
     for line in metrics.text.lines() {
@@ -59,6 +63,8 @@ async fn a_draining_server_says_so() {
     server.ask_to_stop();
     client.expect(|frame| frame.status("draining").is_some()).await;
     assert_eq!(http.get("/health").await.json()["status"], "draining");
+    let refused = client.fails("chat_send", json!({"content": "one more"}), "OVERLOADED").await;
+    assert_eq!(refused["retryable"], true);
     client.until_settled(&root).await;
     assert_eq!(client.closed().await.0, Some(1001));
     server.stopped().await;

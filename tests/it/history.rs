@@ -13,7 +13,9 @@ async fn world(server: &TestServer) -> (Client, Http, Vec<Value>) {
         client.converse(content).await;
     }
     let http = server.http_of(client.token());
-    client.ok("event_subscribe", json!({"eventTypes": ["message", "world", "sse", "system"], "after": client.at(0)})).await;
+    client
+        .ok("event_subscribe", json!({"eventTypes": ["message", "world", "sse", "system"], "after": client.at(0)}))
+        .await;
     let mut frames = client.until(|frame| frame.status("caught_up").is_some()).await;
     frames.pop();
     (client, http, frames.into_iter().map(|frame| frame.json).collect())
@@ -95,7 +97,9 @@ async fn pages_hold_what_was_asked_for() {
     assert_eq!(events(usual.json()), of(&["message", "world", "sse"]));
     let a2 = http.get(&format!("{ALL}&limit=500&agent=A2")).await;
     let a2 = events(a2.json());
-    assert!(a2.iter().all(|frame| frame["payload"]["agentName"] != "a1" && frame["payload"]["event"]["sender"] != "a1"));
+    assert!(
+        a2.iter().all(|frame| frame["payload"]["agentName"] != "a1" && frame["payload"]["event"]["sender"] != "a1")
+    );
     assert!(a2.iter().any(|frame| frame["payload"]["agentName"] == "a2"));
     let both = format!("{ALL}&before={}&after={}", client.at(9), client.at(1));
     http.get(&both).await.problem("INVALID_MESSAGE");
@@ -142,7 +146,9 @@ async fn accept_decides_between_page_and_tail() {
         let given = if found.is_ok() { "text/event-stream" } else { "application/json" };
         assert_eq!(given, media, "{accept:?}");
     }
-    let Err(answer) = http.try_stream("GET", "/worlds/w/events", &[("accept", "text/html")], None).await else { panic!() };
+    let Err(answer) = http.try_stream("GET", "/worlds/w/events", &[("accept", "text/html")], None).await else {
+        panic!()
+    };
     answer.problem("NOT_ACCEPTABLE");
     let template = http.get("/worlds/duo/events").await;
     template.problem("WORLD_NOT_FOUND");

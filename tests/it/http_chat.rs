@@ -35,7 +35,9 @@ async fn a_stranger_asks_and_becomes_a_user() {
     let more = http.chat("stage", "", "@a1 again").await;
     assert_eq!(more.header("agent-world-token"), "", "only a new user gets one");
     let events = more.rest().await;
-    assert!(events.iter().any(|event| event.frame.is_end() && event.frame.payload()["content"] == "a1 heard you, call 2."));
+    assert!(
+        events.iter().any(|event| event.frame.is_end() && event.frame.payload()["content"] == "a1 heard you, call 2.")
+    );
     assert_eq!(events[0].frame.status("connected").unwrap().get("sessionToken"), None);
 }
 
@@ -57,7 +59,9 @@ async fn refusals_before_acceptance_are_problems_and_make_no_user() {
         (json!({"message": "hi", "targetAgent": "a9"}), "AGENT_NOT_FOUND"),
         (json!({"message": "hi", "sender": "a9"}), "AGENT_NOT_FOUND"),
     ] {
-        let Err(answer) = http.try_stream("POST", "/worlds/stage/chat", &[], Some(body)).await else { panic!("{code}") };
+        let Err(answer) = http.try_stream("POST", "/worlds/stage/chat", &[], Some(body)).await else {
+            panic!("{code}")
+        };
         answer.problem(code);
     }
 }
@@ -105,7 +109,10 @@ async fn leaving_cancels_only_when_asked() {
     let frames = client.until(|frame| frame.action("settled").is_some()).await;
     let ends: Vec<_> = frames.iter().filter(|frame| frame.is_end()).collect();
     assert_eq!(ends.len(), 1, "{ends:#?}");
-    assert_eq!((&ends[0].payload()["agentName"], &ends[0].payload()["finishReason"]), (&json!("a2"), &json!("cancelled")));
+    assert_eq!(
+        (&ends[0].payload()["agentName"], &ends[0].payload()["finishReason"]),
+        (&json!("a2"), &json!("cancelled"))
+    );
     // One that was settled cancels nothing: it asks for its own question only.
     http.chat("stage", "?onDisconnect=cancel", "@human hi").await.rest().await;
     let cancelled = client.ok("chat_cancel", json!({})).await;

@@ -66,14 +66,18 @@ async fn an_agent_from_its_making_to_its_end() {
     let path = "/worlds/w/agents";
     let body = json!({"name": "Scribe", "status": "inactive", "config": {"provider": "script", "temperature": 0}});
     let made = http.post(path, Some(body.clone())).await;
-    assert_eq!((made.status, &made.json()["status"], &made.json()["config"]["temperature"]), (201, &json!("inactive"), &json!(0.0)));
+    assert_eq!(
+        (made.status, &made.json()["status"], &made.json()["config"]["temperature"]),
+        (201, &json!("inactive"), &json!(0.0))
+    );
     for name in ["scribe", "A1", "human", "User", "SYSTEM", "world"] {
         http.post(path, Some(json!({"name": name, "config": {}}))).await.problem("CONFLICT");
     }
     let patched = http.patch("/worlds/w/agents/SCRIBE", json!({"status": "active", "config": {"model": "m"}})).await;
     assert_eq!((&patched.json()["status"], &patched.json()["config"]["model"]), (&json!("active"), &json!("m")));
     assert_eq!(patched.json()["config"]["temperature"], 0.0, "what is absent stays");
-    let merge = raw(&http, "PATCH", "/worlds/w/agents/scribe", "application/merge-patch+json", r#"{"clearMemory":true}"#).await;
+    let merge =
+        raw(&http, "PATCH", "/worlds/w/agents/scribe", "application/merge-patch+json", r#"{"clearMemory":true}"#).await;
     assert_eq!(merge.status, 200, "{}", merge.text);
     assert_eq!(http.get(path).await.json().as_array().unwrap().len(), 3);
     assert_eq!(http.delete("/worlds/w/agents/scribe").await.status, 204);
@@ -115,7 +119,11 @@ async fn templates_are_never_written() {
     let before = http.get("/worlds/stage").await.json().clone();
     for (method, path, body) in writes("stage") {
         let answer = http.call(method, &path, &[], body.map(|body| body.to_string().into_bytes())).await;
-        let expected = if path.contains("/replies/") { answer.json()["code"].as_str().unwrap().to_owned() } else { "PERMISSION_DENIED".into() };
+        let expected = if path.contains("/replies/") {
+            answer.json()["code"].as_str().unwrap().to_owned()
+        } else {
+            "PERMISSION_DENIED".into()
+        };
         answer.problem(&expected);
     }
     let mut after = http.get("/worlds/stage").await.json().clone();
@@ -148,7 +156,11 @@ async fn what_needs_a_token_says_so() {
     for path in ["/worlds/stage", "/worlds/stage/agents"] {
         unknown.get(path).await.problem("UNAUTHENTICATED");
     }
-    server.http().call("GET", "/session/worlds", &[("authorization", "Basic eDp5")], None).await.problem("UNAUTHENTICATED");
+    server
+        .http()
+        .call("GET", "/session/worlds", &[("authorization", "Basic eDp5")], None)
+        .await
+        .problem("UNAUTHENTICATED");
 }
 
 #[tokio::test]
@@ -210,7 +222,9 @@ async fn every_counter_example_of_a_body_is_refused() {
     http.world("my-world").await;
     let mut seen = 0;
     for (file, schema) in schemas().files() {
-        let invalid = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(file.replace(".json", ".invalid.json"));
+        let invalid = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("schema")
+            .join(file.replace(".json", ".invalid.json"));
         let Some(route) = schema["x-route"].as_object().filter(|_| invalid.is_file()) else { continue };
         let path = route["path"].as_str().unwrap().replace("{worldName}", "my-world").replace("{agentName}", "a1");
         let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&invalid).unwrap()).unwrap();
@@ -219,7 +233,11 @@ async fn every_counter_example_of_a_body_is_refused() {
             let answer = http.call(route["method"].as_str().unwrap(), &path, &[], Some(body)).await;
             let errors = answer.problem("INVALID_MESSAGE")["errors"].as_array().unwrap().clone();
             let pointer = case["pointer"].as_str().unwrap();
-            assert!(errors.iter().any(|e| e["pointer"].as_str().unwrap().starts_with(pointer)), "{case}: {}", answer.text);
+            assert!(
+                errors.iter().any(|e| e["pointer"].as_str().unwrap().starts_with(pointer)),
+                "{case}: {}",
+                answer.text
+            );
             seen += 1;
         }
     }
@@ -254,7 +272,15 @@ async fn bodies_of_another_kind_or_size_are_refused() {
 async fn other_paths_and_methods_are_told_apart() {
     let server = TestServer::start().await;
     let http = server.http();
-    for path in ["/nothing", "/worlds/a/b/c", "/Worlds", "/worlds/", "/schema/nothing.json", "/schema/../Cargo.toml", "/%2e%2e/x"] {
+    for path in [
+        "/nothing",
+        "/worlds/a/b/c",
+        "/Worlds",
+        "/worlds/",
+        "/schema/nothing.json",
+        "/schema/../Cargo.toml",
+        "/%2e%2e/x",
+    ] {
         let answer = http.get(path).await;
         assert!(matches!(answer.status, 404 | 400), "{path}: {}", answer.text);
     }
@@ -276,7 +302,16 @@ async fn head_is_get_without_a_body() {
     let server = TestServer::start().await;
     let http = server.session().await;
     http.world("w").await;
-    for path in ["/", "/docs", "/health", "/worlds", "/worlds/w", "/worlds/w/agents/a1", "/openapi.json", "/schema/client/ping.json"] {
+    for path in [
+        "/",
+        "/docs",
+        "/health",
+        "/worlds",
+        "/worlds/w",
+        "/worlds/w/agents/a1",
+        "/openapi.json",
+        "/schema/client/ping.json",
+    ] {
         let get = http.get(path).await;
         let head = http.call("HEAD", path, &[], None).await;
         assert_eq!((head.status, head.header("content-type")), (get.status, get.header("content-type")), "{path}");

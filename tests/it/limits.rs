@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Frame, Host, Opening, Process, Received, TestServer, eventually};
+use crate::support::{Client, Frame, Host, Opening, Process, Received, TestServer, eventually};
 
 #[tokio::test]
 async fn more_messages_than_the_rate_allows_are_refused_for_a_while() {
@@ -28,7 +28,8 @@ async fn more_messages_than_the_rate_allows_are_refused_for_a_while() {
     let after = refused["retryAfterMs"].as_u64().unwrap();
     assert!((1..=200).contains(&after), "{after}");
     // The same bucket over HTTP and on another connection of the user; another user has one of its own.
-    let Err(answer) = http.try_stream("POST", "/worlds/w/chat", &[], Some(json!({"message": "@human hi"}))).await else {
+    let Err(answer) = http.try_stream("POST", "/worlds/w/chat", &[], Some(json!({"message": "@human hi"}))).await
+    else {
         panic!("HTTP is another bucket")
     };
     answer.problem("RATE_LIMITED");
@@ -37,6 +38,27 @@ async fn more_messages_than_the_rate_allows_are_refused_for_a_while() {
     client.ok("ping", json!({})).await;
     tokio::time::sleep(Duration::from_millis(after)).await;
     client.say("@human hi").await;
+}
+
+#[tokio::test]
+async fn beyond_this_machine_new_connections_have_a_rate() {
+    let server = TestServer::with(|config| {
+        config.listen = ([0, 0, 0, 0], 0).into();
+        config.connection_rate = 0.01;
+        config.connection_burst = 2.0;
+    })
+    .await;
+    let host = Host::new(([127, 0, 0, 1], server.address.port()).into());
+    let first = host.http();
+    for _ in 0..5 {
+        assert_eq!(first.get("/health").await.status, 200, "one connection, however many requests");
+    }
+    let mut client = host.client().await;
+    let answer = host.http().get("/health").await;
+    answer.problem("RATE_LIMITED");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+    assert!(Client::open(&host, Opening::default()).await.is_err());
+    client.ok("ping", json!({})).await;
 }
 
 #[tokio::test]
@@ -54,7 +76,8 @@ async fn the_33rd_waiting_turn_is_refused_whole() {
         let error = client.fails("chat_send", json!({"content": content}), "OVERLOADED").await;
         assert_eq!(error["retryable"], true);
         assert!(error["retryAfterMs"].as_u64().unwrap() > 0);
-        let Err(answer) = http.try_stream("POST", "/worlds/w/chat", &[], Some(json!({"message": content}))).await else {
+        let Err(answer) = http.try_stream("POST", "/worlds/w/chat", &[], Some(json!({"message": content}))).await
+        else {
             panic!("HTTP takes it")
         };
         answer.problem("OVERLOADED");
@@ -76,7 +99,10 @@ async fn an_agent_whose_queue_is_full_is_not_woken_by_another() {
     let frames = client.converse("@a1 ASK2").await;
     let full = frames.iter().find_map(|frame| frame.action("queue-full")).expect("it says so");
     assert_eq!(full["agentName"], "a2");
-    assert!(frames.iter().any(|f| f.event("message").is_some_and(|m| m["messageId"] == full["messageId"])), "posted all the same");
+    assert!(
+        frames.iter().any(|f| f.event("message").is_some_and(|m| m["messageId"] == full["messageId"])),
+        "posted all the same"
+    );
 }
 
 #[tokio::test]

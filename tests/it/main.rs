@@ -22,4 +22,5 @@ mod restart;
 mod resume;
 mod secrets;
 mod support;
+mod transfer;
 mod worlds;

@@ -103,7 +103,10 @@ async fn an_agent_is_changed_by_a_merge_patch() {
     let server = TestServer::start().await;
     let mut client = server.in_world("w").await;
     let steps = [
-        (json!({"model": "m", "temperature": 0, "maxTokens": 5}), json!({"model": "m", "temperature": 0.0, "maxTokens": 5})),
+        (
+            json!({"model": "m", "temperature": 0, "maxTokens": 5}),
+            json!({"model": "m", "temperature": 0.0, "maxTokens": 5}),
+        ),
         (json!({"temperature": 1.5}), json!({"model": "m", "temperature": 1.5, "maxTokens": 5})),
         (json!({"model": null, "maxTokens": null}), json!({"temperature": 1.5})),
         (json!({"systemPrompt": ""}), json!({"temperature": 1.5, "systemPrompt": ""})),
@@ -128,7 +131,11 @@ async fn an_agent_is_changed_by_a_merge_patch() {
         assert_eq!(config, expected, "after {patch}");
         assert_eq!(updated["agentName"], "a1");
         let event = client.expect(|frame| frame.action("agent-update").is_some()).await;
-        assert_eq!(event.action("agent-update").unwrap()["agent"]["config"], updated["config"], "every subscriber hears of it");
+        assert_eq!(
+            event.action("agent-update").unwrap()["agent"]["config"],
+            updated["config"],
+            "every subscriber hears of it"
+        );
     }
 }
 

@@ -27,7 +27,10 @@ const HELD: [&[&str]; 22] = [
         "frames::malformed_frames_get_one_error_each_and_the_connection_lives",
         "handshake::only_this_machine_s_pages_and_names_are_served",
     ],
-    &["worlds::an_ephemeral_world_goes_after_the_grace_period_and_a_persistent_one_stays", "regressions::r17_what_is_left_is_deleted"],
+    &[
+        "worlds::an_ephemeral_world_goes_after_the_grace_period_and_a_persistent_one_stays",
+        "regressions::r17_what_is_left_is_deleted",
+    ],
     &["agents::passing_tells_the_human_and_wakes_nobody"],
     &["models::settings_are_sent_as_they_are", "models::a_model_that_is_not_there_is_one_error"],
     &["regressions::r20_names_that_normalise_alike_are_one_or_two_but_never_overwrite"],
@@ -70,7 +73,9 @@ async fn r06_no_name_is_a_path() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let http = server.session().await;
-    for name in ["../../../x", "..", "/etc/passwd", "a/../../b", "C:\\x", "a\\b", "~", "a.b", "x\0", "%2e%2e", ".hidden"] {
+    for name in
+        ["../../../x", "..", "/etc/passwd", "a/../../b", "C:\\x", "a\\b", "~", "a.b", "x\0", "%2e%2e", ".hidden"]
+    {
         let frame = json!({"id": "p", "type": "world_select", "payload": {"templateName": "stage", "worldName": name}});
         client.refused(frame.to_string()).await;
         if name == ".." {
@@ -81,7 +86,8 @@ async fn r06_no_name_is_a_path() {
         let answer = http.put(&format!("/worlds/{escaped}"), json!({"templateName": "stage"})).await;
         answer.problem("INVALID_MESSAGE");
     }
-    let outside: Vec<_> = std::fs::read_dir(server.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let outside: Vec<_> =
+        std::fs::read_dir(server.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(outside, ["data"], "nothing beside the data directory");
 }
 
@@ -95,7 +101,10 @@ async fn r08_an_update_sets_only_what_may_be_set() {
         assert_eq!(answer.payload()["details"]["errors"][0]["keyword"], "additionalProperties", "{field}");
     }
     let state = client.ok("world_reload", json!({})).await;
-    assert_eq!(state["agents"][0]["config"], json!({"provider": "script", "systemPrompt": "You are a1.", "hasApiKey": false}));
+    assert_eq!(
+        state["agents"][0]["config"],
+        json!({"provider": "script", "systemPrompt": "You are a1.", "hasApiKey": false})
+    );
 }
 
 #[tokio::test]
@@ -104,9 +113,15 @@ async fn r09_frames_sent_right_after_connecting_are_not_lost() {
     for _ in 0..10 {
         // Not even `connected` is waited for.
         let mut client = crate::support::Client::open(&server, crate::support::Opening::default()).await.unwrap();
-        client.send_frame(json!({"id": "1", "type": "world_select", "payload": {"templateName": "stage", "worldName": "w"}})).await;
+        client
+            .send_frame(
+                json!({"id": "1", "type": "world_select", "payload": {"templateName": "stage", "worldName": "w"}}),
+            )
+            .await;
         for number in 2..20 {
-            client.send_frame(json!({"id": number.to_string(), "type": "chat_send", "payload": {"content": "@human hi"}})).await;
+            client
+                .send_frame(json!({"id": number.to_string(), "type": "chat_send", "payload": {"content": "@human hi"}}))
+                .await;
         }
         client.send_frame(json!({"id": "20", "type": "ping"})).await;
         client.greeting().await;
@@ -146,7 +161,14 @@ async fn r20_names_that_normalise_alike_are_one_or_two_but_never_overwrite() {
     let server = TestServer::start().await;
     let http = server.session().await;
     // Differing in ASCII case only: one. In anything else: two.
-    for (name, status) in [("My-World", 201), ("my-world", 200), ("my_world", 201), ("my world", 201), ("MY WORLD", 200), ("myworld", 201)] {
+    for (name, status) in [
+        ("My-World", 201),
+        ("my-world", 200),
+        ("my_world", 201),
+        ("my world", 201),
+        ("MY WORLD", 200),
+        ("myworld", 201),
+    ] {
         let path = format!("/worlds/{}", name.replace(' ', "%20"));
         assert_eq!(http.put(&path, json!({"templateName": "stage"})).await.status, status, "{name}");
     }
@@ -169,6 +191,9 @@ async fn r22_patch_keeps_config_and_malformed_json_is_the_client_s_fault() {
     assert_eq!(http.get(path).await.json(), patched.json());
     for body in ["{", "", "nul", "{\"a\":}", "\u{feff}{}", "{} x"] {
         let answer = http.call("PATCH", path, &[], Some(body.as_bytes().to_vec())).await;
-        assert_eq!((answer.status, answer.problem("INVALID_MESSAGE")["errors"][0]["keyword"].as_str()), (400, Some("syntax")));
+        assert_eq!(
+            (answer.status, answer.problem("INVALID_MESSAGE")["errors"][0]["keyword"].as_str()),
+            (400, Some("syntax"))
+        );
     }
 }

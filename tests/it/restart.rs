@@ -35,7 +35,10 @@ async fn a_kill_in_the_middle_of_a_reply_loses_nothing_that_was_acknowledged() {
     assert_eq!(selected["title"], "T");
     let frames = client.until_settled(&waiting).await;
     for message in &acknowledged {
-        assert!(frames.iter().any(|f| f.event("message").is_some_and(|m| m["messageId"] == **message)), "lost: {message}");
+        assert!(
+            frames.iter().any(|f| f.event("message").is_some_and(|m| m["messageId"] == **message)),
+            "lost: {message}"
+        );
     }
     for frame in done.iter().filter(|frame| frame.seq().is_some()) {
         assert!(frames.iter().any(|again| again.text == frame.text), "not the same bytes: {}", frame.text);

@@ -44,7 +44,8 @@ async fn what_was_live_is_replayed_byte_for_byte_on_every_transport() {
     let headers = [("accept", "text/event-stream"), ("last-event-id", start.as_str())];
     let mut stream = http.stream("GET", path, &headers, None).await;
     let events = stream.until(|frame| frame.status("caught_up").is_some()).await;
-    let texts: Vec<_> = events.iter().filter(|event| event.id.is_some()).map(|event| event.frame.text.clone()).collect();
+    let texts: Vec<_> =
+        events.iter().filter(|event| event.id.is_some()).map(|event| event.frame.text.clone()).collect();
     assert_eq!(texts, live);
 
     let page = http.get(&format!("{path}&limit=500&after={start}")).await;
@@ -123,7 +124,9 @@ async fn a_cursor_that_cannot_be_resumed_says_why_and_leaves_no_subscription() {
         let page = http.get(&format!("/worlds/w/events?after={after}")).await;
         assert_eq!(page.problem("UNRESUMABLE")["reason"], reason);
         let headers = [("accept", "text/event-stream"), ("last-event-id", after.as_str())];
-        let Err(answer) = http.try_stream("GET", "/worlds/w/events", &headers, None).await else { panic!("a live tail") };
+        let Err(answer) = http.try_stream("GET", "/worlds/w/events", &headers, None).await else {
+            panic!("a live tail")
+        };
         assert_eq!((answer.status, &answer.problem("UNRESUMABLE")["reason"]), (410, &json!(reason)));
         // Wait for the answer elsewhere: nothing of it comes here.
         let mut other = server.client_of(client.token()).await;

@@ -4,8 +4,13 @@ use serde_json::json;
 
 use crate::support::{Process, Upstream};
 
-const KEYS: [&str; 5] =
-    ["sk-template-4d1f0f3c", "sk-websocket-8a7b6c5d", "sk-patch-1f2e3d4c", "sk-created-9a8b7c6d", "sk-refused-5a4b3c2d"];
+const KEYS: [&str; 5] = [
+    "sk-template-4d1f0f3c",
+    "sk-websocket-8a7b6c5d",
+    "sk-patch-1f2e3d4c",
+    "sk-created-9a8b7c6d",
+    "sk-refused-5a4b3c2d",
+];
 
 #[tokio::test]
 async fn no_key_ever_leaves() {
@@ -31,11 +36,18 @@ async fn no_key_ever_leaves() {
     assert_eq!(http.post("/worlds/w/agents", Some(agent)).await.status, 201);
     client.converse("@k2 hi").await;
     // One that is refused is not repeated either.
-    let refused = format!(r#"{{"id":"r","type":"agent_update","payload":{{"agentName":"k1","config":{{"apiKey":"{} "}}}}}}"#, KEYS[4]);
+    let refused = format!(
+        r#"{{"id":"r","type":"agent_update","payload":{{"agentName":"k1","config":{{"apiKey":"{} "}}}}}}"#,
+        KEYS[4]
+    );
     client.refused(refused).await;
-    http.patch("/worlds/w/agents/k1", json!({"config": {"apiKey": KEYS[4], "no": KEYS[4]}})).await.problem("INVALID_MESSAGE");
+    http.patch("/worlds/w/agents/k1", json!({"config": {"apiKey": KEYS[4], "no": KEYS[4]}}))
+        .await
+        .problem("INVALID_MESSAGE");
 
-    for path in ["/worlds/w", "/worlds/w/agents", "/worlds/w/agents/k1", "/worlds/keyed", "/worlds/keyed/agents/k1", "/worlds"] {
+    for path in
+        ["/worlds/w", "/worlds/w/agents", "/worlds/w/agents/k1", "/worlds/keyed", "/worlds/keyed/agents/k1", "/worlds"]
+    {
         assert_eq!(http.get(path).await.status, 200, "{path}");
     }
     http.get("/worlds/w/events?limit=500&types=message,world,sse,system").await;

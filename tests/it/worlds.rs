@@ -11,7 +11,9 @@ async fn a_new_world_is_a_clone_of_its_template() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let selected = client
-        .select_with(json!({"templateName": "duo", "worldName": "Tuesday 1", "title": "Dienstag, 世界", "persistent": true}))
+        .select_with(
+            json!({"templateName": "duo", "worldName": "Tuesday 1", "title": "Dienstag, 世界", "persistent": true}),
+        )
         .await;
     assert_eq!(selected["worldName"], "Tuesday 1");
     assert_eq!(selected["title"], "Dienstag, 世界");
@@ -44,7 +46,8 @@ async fn an_existing_world_is_opened_as_it_stands() {
 async fn an_unknown_template_names_the_known_ones() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    let error = client.fails("world_select", json!({"templateName": "nowhere", "worldName": "w"}), "TEMPLATE_NOT_FOUND").await;
+    let error =
+        client.fails("world_select", json!({"templateName": "nowhere", "worldName": "w"}), "TEMPLATE_NOT_FOUND").await;
     let known = error["details"]["known"].as_array().unwrap();
     for name in ["default-world", "debate", "writers-room", "stage", "duo"] {
         assert!(known.contains(&json!(name)), "{known:?}");
@@ -56,7 +59,8 @@ async fn persistent_is_never_taken_back() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     for (asked, given) in [(false, false), (true, true), (false, true)] {
-        let selected = client.select_with(json!({"templateName": "stage", "worldName": "w", "persistent": asked})).await;
+        let selected =
+            client.select_with(json!({"templateName": "stage", "worldName": "w", "persistent": asked})).await;
         assert_eq!(selected["persistent"], given);
     }
 }
@@ -93,7 +97,8 @@ async fn a_failed_select_changes_nothing() {
     ] {
         client.fails("world_select", payload, code).await;
         let root = client.say("@a1 hi").await["messageId"].as_str().unwrap().to_owned();
-        let posted = client.until(|frame| frame.event("message").is_some_and(|m| m["inReplyTo"] == root.as_str())).await;
+        let posted =
+            client.until(|frame| frame.event("message").is_some_and(|m| m["inReplyTo"] == root.as_str())).await;
         assert!(posted.iter().all(|frame| frame.event("message").is_some()), "the filter still holds: {posted:#?}");
     }
 }
@@ -141,7 +146,9 @@ async fn a_persistent_world_comes_back_as_it_was() {
     let mut client = server.client().await;
     client.select_with(json!({"templateName": "duo", "worldName": "w", "persistent": true, "title": "T"})).await;
     let before = client.converse("@alice start").await;
-    client.ok("agent_update", json!({"agentName": "bob", "config": {"systemPrompt": "Be brief.", "apiKey": "sk-1"}})).await;
+    client
+        .ok("agent_update", json!({"agentName": "bob", "config": {"systemPrompt": "Be brief.", "apiKey": "sk-1"}}))
+        .await;
     let token = client.token().to_owned();
     let cursor = client.at(0);
     server.restart().await;

@@ -50,10 +50,6 @@ impl Http {
         self.token.as_deref().expect("a token")
     }
 
-    pub fn base(&self) -> String {
-        format!("http://{}", self.host.address)
-    }
-
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Response {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, format!("http://{}{path}", self.host.address));

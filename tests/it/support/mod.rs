@@ -8,9 +8,9 @@ mod server;
 mod upstream;
 
 pub use client::{Client, Frame, Opening, Received};
-pub use http::{Answer, Http, Sse, SseEvent};
+pub use http::{Answer, Http, SseEvent};
 pub use process::{Process, free_port, run_to_end};
-pub use schema::{Schemas, schemas};
+pub use schema::schemas;
 pub use server::{Host, TestServer, here};
 pub use upstream::Upstream;
 

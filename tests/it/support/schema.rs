@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 const BASE: &str = "https://agent-world.example/schema/";
 /// What any route may answer besides what it lists: there is no such route, method or query parameter, or the guard
 /// refused.
-const ANYWHERE: [&str; 4] = ["NOT_FOUND", "METHOD_NOT_ALLOWED", "PERMISSION_DENIED", "INVALID_MESSAGE"];
+const ANYWHERE: [&str; 5] = ["NOT_FOUND", "METHOD_NOT_ALLOWED", "PERMISSION_DENIED", "INVALID_MESSAGE", "RATE_LIMITED"];
 
 pub struct Schemas {
     files: BTreeMap<String, Value>,
@@ -145,13 +145,21 @@ impl Schemas {
             info["method"] == method && info["path"].as_str().is_some_and(fits)
         });
         // `/worlds/import` before `/worlds/{worldName}`.
-        let (file, json) = fitting.min_by_key(|(_, json)| json["x-route"]["path"].as_str().unwrap().matches('{').count())?;
+        let (file, json) =
+            fitting.min_by_key(|(_, json)| json["x-route"]["path"].as_str().unwrap().matches('{').count())?;
         let id = file.strip_prefix("http/")?.strip_suffix(".json")?;
         Some(Route { id, info: &json["x-route"], errors: &json["x-errors"] })
     }
 
     /// Checks an answer over HTTP against what its route promises.
-    pub fn http_answer(&self, method: &str, path: &str, status: u16, media: Option<&str>, body: &[u8]) -> Option<Value> {
+    pub fn http_answer(
+        &self,
+        method: &str,
+        path: &str,
+        status: u16,
+        media: Option<&str>,
+        body: &[u8],
+    ) -> Option<Value> {
         let route = self.route(method, path);
         let what = format!("{method} {path} → {status} {}", String::from_utf8_lossy(body));
         if method == "HEAD" {
@@ -166,7 +174,8 @@ impl Schemas {
             let code = problem["code"].as_str().expect("a code");
             let table = &self.files["common/error-code.json"]["x-codes"][code];
             assert_eq!(table["status"], status, "{what}: the code has another status");
-            let listed = |route: &Route<'_>| route.errors.as_array().is_some_and(|codes| codes.iter().any(|one| one == code));
+            let listed =
+                |route: &Route<'_>| route.errors.as_array().is_some_and(|codes| codes.iter().any(|one| one == code));
             let ws = path.starts_with("/ws");
             assert!(ws || ANYWHERE.contains(&code) || route.as_ref().is_some_and(listed), "{what}: not listed");
             return Some(problem);
@@ -221,7 +230,8 @@ fn shape(frame: &Value, text: &str) {
 }
 
 fn demand(validator: &Validator, value: &Value, what: &str) {
-    let errors: Vec<_> = validator.iter_errors(value).map(|e| format!("{} at {:?}", e, e.instance_path().to_string())).collect();
+    let errors: Vec<_> =
+        validator.iter_errors(value).map(|e| format!("{} at {:?}", e, e.instance_path().to_string())).collect();
     assert!(errors.is_empty(), "not what the schema asks for: {errors:?}\n{what}");
 }
 

@@ -106,8 +106,7 @@ impl TestServer {
             ..Config::default()
         };
         change(&mut config);
-        let mut server =
-            Self { host: Host::new(config.listen), config, stop: None, running: None, dir };
+        let mut server = Self { host: Host::new(config.listen), config, stop: None, running: None, dir };
         server.run().await;
         server
     }

@@ -1,0 +1,95 @@
+//! A world leaves as NDJSON and comes back: whole, without keys, as a world of its own.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Client, Http, TestServer};
+
+async fn import(http: &Http, path: &str, body: &str) -> Answer {
+    let media = ("content-type", "application/x-ndjson");
+    http.call("POST", path, &[media], Some(body.as_bytes().to_vec())).await
+}
+
+/// A world with some history and a key, and its export.
+async fn exported(server: &TestServer) -> (Client, Http, String) {
+    let mut client = server.client().await;
+    client.select_with(json!({"templateName": "stage", "worldName": "w", "title": "T", "persistent": true})).await;
+    client.ok("agent_update", json!({"agentName": "a1", "config": {"apiKey": "sk-hush", "temperature": 0.5}})).await;
+    client.converse("@a1 ASK2").await;
+    let http = server.http_of(client.token());
+    let export = http.get("/worlds/w/export").await;
+    assert_eq!((export.status, export.header("content-type")), (200, "application/x-ndjson"));
+    (client, http, export.text)
+}
+
+async fn events(http: &Http, world: &str) -> Vec<Value> {
+    let page = http.get(&format!("/worlds/{world}/events?limit=500&types=message,world,sse,system")).await;
+    let mut events = page.json()["events"].as_array().unwrap().clone();
+    for event in &mut events {
+        event["payload"].as_object_mut().unwrap().remove("worldName");
+    }
+    events
+}
+
+#[tokio::test]
+async fn a_world_comes_back_whole_and_without_its_keys() {
+    let server = TestServer::start().await;
+    let (mut client, http, export) = exported(&server).await;
+    assert!(!export.contains("sk-hush"));
+    assert!(export.lines().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object())));
+    import(&http, "/worlds/import", &export).await.problem("CONFLICT");
+
+    let other = server.session().await;
+    let made = import(&other, "/worlds/import?worldName=again", &export).await;
+    assert_eq!((made.status, &made.json()["worldName"], &made.json()["title"]), (201, &json!("again"), &json!("T")));
+    assert_eq!(made.json()["agents"][0]["config"]["hasApiKey"], false);
+    assert_eq!(made.json()["agents"][0]["config"]["temperature"], 0.5);
+    let mut mine = events(&http, "w").await;
+    for event in &mut mine {
+        if let Some(agent) = event.pointer_mut("/payload/event/payload/agent/config/hasApiKey") {
+            *agent = json!(false);
+        }
+    }
+    assert_eq!(events(&other, "again").await, mine, "the same events under the same numbers");
+    assert_ne!(
+        made.json()["cursor"].as_str().unwrap().split(':').next(),
+        client.cursor.split(':').next(),
+        "a log of its own"
+    );
+    // It goes on where it was.
+    let frames = other.chat("again", "", "@a1 hi").await.rest().await;
+    assert!(
+        frames.iter().any(|event| event.frame.is_end() && event.frame.payload()["content"] == "a1 heard you, call 2.")
+    );
+    assert!(client.drain().await.iter().all(|frame| frame.payload()["worldName"] == "w"));
+}
+
+#[tokio::test]
+async fn what_is_no_export_is_refused_whole() {
+    let server = TestServer::start().await;
+    let (_client, _, export) = exported(&server).await;
+    let http = server.session().await;
+    let lines: Vec<&str> = export.lines().collect();
+    let without = |gone: usize| [&lines[..gone], &lines[gone + 1..]].concat().join("\n");
+    for (why, body) in [
+        ("nothing", String::new()),
+        ("no JSON", "export".to_owned()),
+        ("no head", without(0)),
+        ("no creation", without(1)),
+        ("a gap", without(3)),
+        ("twice the same", format!("{export}{}", lines[lines.len() - 1])),
+        ("only a head", lines[0].to_owned()),
+        (
+            "an unknown event",
+            format!("{export}{}", lines[lines.len() - 1].replace("\"event\":{", "\"event\":{\"x\":1,")),
+        ),
+        ("a path as name", export.replacen("\"w\"", "\"../w\"", 1)),
+        ("a newer version", export.replacen("\"version\":1", "\"version\":99", 1)),
+    ] {
+        let answer = import(&http, "/worlds/import", &body).await;
+        assert!(answer.problem("INVALID_MESSAGE")["errors"][0]["message"].is_string(), "{why}");
+    }
+    assert_eq!(http.get("/session/worlds").await.json(), &json!([]), "nothing of it was made");
+    import(&server.http(), "/worlds/import", &export).await.problem("UNAUTHENTICATED");
+    let json = http.call("POST", "/worlds/import", &[], Some(export.into_bytes())).await;
+    json.problem("UNSUPPORTED_MEDIA_TYPE");
+}
