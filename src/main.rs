@@ -1,14 +1,16 @@
-//! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one.
+//! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one; `backup` and
+//! `restore` copy a data directory out and in.
 
 mod chat;
 
 use std::{
     io::{self, IsTerminal},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use agent_world::{Config, Server, telemetry};
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use agent_world::{Config, Server, log::sqlite, telemetry};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 const AFTER_HELP: &str = "\
 Every setting of the server has the same name in the environment (AGENT_WORLD_DATA_DIR for --data-dir) and in a TOML \
@@ -31,12 +33,25 @@ fn command() -> Command {
         .after_help(AFTER_HELP)
         .subcommand(serve.after_help(AFTER_HELP))
         .subcommand(chat.about("Talk to the agents of a running server from the terminal"))
+        .subcommand(copying("backup", "Write a data directory into one new file, also beside a running server"))
+        .subcommand(copying("restore", "Make a new data directory of a backup; cursors and idempotency keys end with it"))
+}
+
+/// A command with a backup file and a data directory.
+fn copying(name: &'static str, about: &'static str) -> Command {
+    let path = || value_parser!(PathBuf);
+    let file = Arg::new("file").value_name("FILE").help("The backup; it holds keys, as the data directory does");
+    let dir = Arg::new("data-dir").long("data-dir").value_name("DIR").help("The data directory");
+    let dir = dir.env("AGENT_WORLD_DATA_DIR").default_value(Config::default().data_dir.into_os_string());
+    Command::new(name).about(about).arg(file.required(true).value_parser(path())).arg(dir.value_parser(path()))
 }
 
 fn main() -> ExitCode {
     let arguments = command().get_matches();
     let outcome = match arguments.subcommand() {
         Some(("chat", chat)) => run_chat(chat),
+        Some(("backup", paths)) => run_copying(paths, |file, dir| sqlite::backup(dir, file)),
+        Some(("restore", paths)) => run_copying(paths, sqlite::restore),
         Some((_, serve)) => run_server(serve),
         None => run_server(&arguments),
     };
@@ -58,6 +73,16 @@ fn run_chat(arguments: &ArgMatches) -> Outcome {
     // A thread may still wait for a line of standard input.
     runtime.shutdown_background();
     Ok(outcome?)
+}
+
+fn run_copying(
+    arguments: &ArgMatches,
+    copy: impl FnOnce(&Path, &Path) -> Result<(), sqlite::BackupError>,
+) -> Outcome {
+    match (arguments.get_one::<PathBuf>("file"), arguments.get_one::<PathBuf>("data-dir")) {
+        (Some(file), Some(dir)) => Ok(copy(file, dir)?),
+        _ => Err("a file and a data directory are needed".into()),
+    }
 }
 
 fn run_server(arguments: &ArgMatches) -> Outcome {

@@ -88,7 +88,8 @@ impl Server {
                 outbox_bytes: config.outbox_bytes,
                 idle_unload: config.idle_unload,
                 grace: config.grace,
-                ..Settings::default()
+                snapshot_every: config.snapshot_every,
+                keep_records: config.log_records,
             },
             draining: AtomicBool::new(false),
             counters: Counters::default(),

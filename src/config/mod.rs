@@ -15,7 +15,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use crate::telemetry::LogFormat;
 pub use source::{InvalidSetting, Origin};
-use value::{Value, base_urls, between, filter, hosts, origins};
+use value::{Value, base_urls, between, filter, hosts, origins, some};
 
 use crate::{protocol::codec::Validate, provider::Deadlines};
 
@@ -147,6 +147,10 @@ settings! {
     idle_unload: Duration ["TIME"] = seconds(30);
     /// How long an idempotency key is remembered
     key_retention: Duration ["TIME"] = seconds(DAY);
+    /// Records that each world keeps, beyond those since its last snapshot, or `all`; older cursors expire
+    log_records: Option<u64> ["NUMBER", some(between(1, 1_000_000_000))] = None;
+    /// Records after which a world writes a snapshot: what opening it reads at most
+    snapshot_every: u64 ["NUMBER", between(1, 1_000_000)] = 1_000;
     /// How long a user is remembered after the last use
     user_retention: Duration ["TIME"] = seconds(30 * DAY);
     /// How long running replies may go on when the server is told to stop

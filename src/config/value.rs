@@ -85,6 +85,26 @@ impl Value for usize {
     }
 }
 
+impl Value for u64 {
+    fn read(text: &str) -> Result<Self, String> {
+        parsed(text, "a whole number")
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Value for Option<u64> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "all" { Ok(None) } else { u64::read(text).map(Some) }
+    }
+
+    fn show(&self) -> Option<String> {
+        self.map_or_else(|| Some("all".to_owned()), |number| number.show())
+    }
+}
+
 impl Value for f64 {
     fn read(text: &str) -> Result<Self, String> {
         parsed(text, "a number")
@@ -188,6 +208,11 @@ pub(super) fn between<T: PartialOrd + Display>(least: T, most: T) -> impl Fn(&T)
         let inside = *value >= least && *value <= most;
         inside.then_some(()).ok_or_else(|| format!("`{value}` is not between {least} and {most}"))
     }
+}
+
+/// Holds what is there to `check`.
+pub(super) fn some<T>(check: impl Fn(&T) -> Result<(), String>) -> impl Fn(&Option<T>) -> Result<(), String> {
+    move |value| value.as_ref().map_or(Ok(()), &check)
 }
 
 /// Web origins as browsers write them: scheme, host, port if it is not the usual one, and nothing else.

@@ -1,28 +1,26 @@
 //! The generated [`Api`] trait: one method for each route, each a line or two that leads to where it is done.
 
-use axum::body::Body;
-
-use super::{Context, Http, chat::ChatOptions, documents, events::Selection, routes::*};
+use super::{Context, Http, Payload, chat::ChatOptions, documents, events::Selection, routes::*};
 use crate::error::Failure;
 
 impl Api for Http {
     type Context = Context;
-    type Body = Body;
+    type Body = Payload;
 
-    async fn get_console(&self, _: GetConsole<Context>) -> Result<GetConsoleAnswer<Body>, Failure> {
-        Ok(GetConsoleAnswer::Ok(documents::console().into()))
+    async fn get_console(&self, _: GetConsole<Context>) -> Result<GetConsoleAnswer<Payload>, Failure> {
+        Ok(GetConsoleAnswer::Ok(Payload::Open(documents::console().into())))
     }
 
-    async fn get_docs(&self, _: GetDocs<Context>) -> Result<GetDocsAnswer<Body>, Failure> {
-        Ok(GetDocsAnswer::Ok(documents::docs().into()))
+    async fn get_docs(&self, _: GetDocs<Context>) -> Result<GetDocsAnswer<Payload>, Failure> {
+        Ok(GetDocsAnswer::Ok(Payload::Open(documents::docs().into())))
     }
 
     async fn get_health(&self, _: GetHealth<Context>) -> Result<GetHealthAnswer, Failure> {
         self.health().await.map(GetHealthAnswer::Ok)
     }
 
-    async fn get_metrics(&self, _: GetMetrics<Context>) -> Result<GetMetricsAnswer<Body>, Failure> {
-        Ok(GetMetricsAnswer::Ok(self.metrics().await?.into()))
+    async fn get_metrics(&self, _: GetMetrics<Context>) -> Result<GetMetricsAnswer<Payload>, Failure> {
+        Ok(GetMetricsAnswer::Ok(Payload::Open(self.metrics().await?.into())))
     }
 
     async fn create_session(&self, _: CreateSession<Context>) -> Result<CreateSessionAnswer, Failure> {
@@ -83,24 +81,24 @@ impl Api for Http {
         Ok(DeleteAgentAnswer::NoContent)
     }
 
-    async fn chat(&self, call: Chat<Context>) -> Result<ChatAnswer<Body>, Failure> {
+    async fn chat(&self, call: Chat<Context>) -> Result<ChatAnswer<Payload>, Failure> {
         let Chat { context, world_name, until, on_disconnect, idempotency_key, body } = call;
         let options = ChatOptions { until, on_disconnect, key: idempotency_key };
         let (body, agent_world_token) = self.start_chat(&context, &world_name, options, body).await?;
-        Ok(ChatAnswer::Ok { body, agent_world_token })
+        Ok(ChatAnswer::Ok { body: Payload::Open(body), agent_world_token })
     }
 
     async fn cancel_reply(&self, call: CancelReply<Context>) -> Result<CancelReplyAnswer, Failure> {
         self.cancel(&call.context, &call.world_name, call.message_id).await.map(CancelReplyAnswer::Ok)
     }
 
-    async fn list_events(&self, call: ListEvents<Context>) -> Result<ListEventsAnswer<Body>, Failure> {
+    async fn list_events(&self, call: ListEvents<Context>) -> Result<ListEventsAnswer<Payload>, Failure> {
         let ListEvents { context, world_name, before, after, limit, types, agent, last_event_id, accept } = call;
         let selection = Selection { types, agent };
         match accept {
             ListEventsMedia::EventStream => {
                 let after = last_event_id.or(after);
-                self.follow(&context, &world_name, before, after, selection).await.map(ListEventsAnswer::OkEventStream)
+                self.follow(&context, &world_name, before, after, selection).await.map(|body| ListEventsAnswer::OkEventStream(Payload::Open(body)))
             }
             ListEventsMedia::Json => {
                 let limit = limit.get() as usize;
@@ -109,38 +107,38 @@ impl Api for Http {
         }
     }
 
-    async fn export_world(&self, call: ExportWorld<Context>) -> Result<ExportWorldAnswer<Body>, Failure> {
-        self.export(&call.context, &call.world_name).await.map(ExportWorldAnswer::Ok)
+    async fn export_world(&self, call: ExportWorld<Context>) -> Result<ExportWorldAnswer<Payload>, Failure> {
+        self.export(&call.context, &call.world_name).await.map(|body| ExportWorldAnswer::Ok(Payload::Open(body)))
     }
 
     async fn import_world(&self, call: ImportWorld<Context>) -> Result<ImportWorldAnswer, Failure> {
         self.import(&call.context, call.world_name, &call.body).await.map(ImportWorldAnswer::Created)
     }
 
-    async fn get_openapi(&self, _: GetOpenapi<Context>) -> Result<GetOpenapiAnswer<Body>, Failure> {
-        Ok(GetOpenapiAnswer::Ok(documents::OPENAPI.into()))
+    async fn get_openapi(&self, _: GetOpenapi<Context>) -> Result<GetOpenapiAnswer<Payload>, Failure> {
+        Ok(GetOpenapiAnswer::Ok(Payload::Document(documents::OPENAPI)))
     }
 
-    async fn get_openapi30(&self, _: GetOpenapi30<Context>) -> Result<GetOpenapi30Answer<Body>, Failure> {
-        Ok(GetOpenapi30Answer::Ok(documents::OPENAPI_30.into()))
+    async fn get_openapi30(&self, _: GetOpenapi30<Context>) -> Result<GetOpenapi30Answer<Payload>, Failure> {
+        Ok(GetOpenapi30Answer::Ok(Payload::Document(documents::OPENAPI_30)))
     }
 
-    async fn get_asyncapi(&self, _: GetAsyncapi<Context>) -> Result<GetAsyncapiAnswer<Body>, Failure> {
-        Ok(GetAsyncapiAnswer::Ok(documents::ASYNCAPI.into()))
+    async fn get_asyncapi(&self, _: GetAsyncapi<Context>) -> Result<GetAsyncapiAnswer<Payload>, Failure> {
+        Ok(GetAsyncapiAnswer::Ok(Payload::Document(documents::ASYNCAPI)))
     }
 
     async fn get_asyncapi_client(
         &self,
         _: GetAsyncapiClient<Context>,
-    ) -> Result<GetAsyncapiClientAnswer<Body>, Failure> {
-        Ok(GetAsyncapiClientAnswer::Ok(documents::ASYNCAPI_CLIENT.into()))
+    ) -> Result<GetAsyncapiClientAnswer<Payload>, Failure> {
+        Ok(GetAsyncapiClientAnswer::Ok(Payload::Document(documents::ASYNCAPI_CLIENT)))
     }
 
-    async fn get_catalogue(&self, _: GetCatalogue<Context>) -> Result<GetCatalogueAnswer<Body>, Failure> {
-        Ok(GetCatalogueAnswer::Ok(documents::CATALOGUE.into()))
+    async fn get_catalogue(&self, _: GetCatalogue<Context>) -> Result<GetCatalogueAnswer<Payload>, Failure> {
+        Ok(GetCatalogueAnswer::Ok(Payload::Document(documents::CATALOGUE)))
     }
 
-    async fn get_schema(&self, call: GetSchema<Context>) -> Result<GetSchemaAnswer<Body>, Failure> {
-        documents::schema(&call.path).map(|text| GetSchemaAnswer::Ok(text.into()))
+    async fn get_schema(&self, call: GetSchema<Context>) -> Result<GetSchemaAnswer<Payload>, Failure> {
+        documents::schema(&call.path).map(|text| GetSchemaAnswer::Ok(Payload::Document(text)))
     }
 }

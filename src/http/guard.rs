@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::{documents, routes};
 use crate::{error::Failure, peer::Peer, problem::problem, protocol::ErrorCode, session::Rates};
 
 pub struct Guard {
@@ -53,7 +54,8 @@ impl Guard {
         Self { hosts: allowed_hosts, origins: allowed_origins, trust_proxy, new_connections }
     }
 
-    fn check(&self, peer: &Peer, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
+    /// `open`: pages of every origin may read what is asked for.
+    fn check(&self, peer: &Peer, headers: &HeaderMap, authority: Option<&str>, open: bool) -> Result<(), Failure> {
         if peer.activity.first_request()
             && let Some(rates) = &self.new_connections
             && let Err(after_ms) = rates.take(self.client(peer, headers))
@@ -71,7 +73,7 @@ impl Guard {
             return Err(Failure::new(ErrorCode::PermissionDenied, text));
         }
         match headers.get(header::ORIGIN) {
-            Some(origin) if !self.allows_origin(origin.to_str().unwrap_or_default()) => {
+            Some(origin) if !open && !self.allows_origin(origin.to_str().unwrap_or_default()) => {
                 let text =
                     "pages of that origin may not use this server; the operator can allow it with --allow-origin";
                 Err(Failure::new(ErrorCode::PermissionDenied, text))
@@ -106,7 +108,9 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
         return problem(Failure::internal("request without a peer")).into_response();
     };
     let authority = request.uri().authority().map(|authority| authority.as_str());
-    match guard.check(peer, request.headers(), authority) {
+    let found = routes::find(request.method().as_str(), request.uri().path());
+    let open = found.is_ok_and(|found| documents::is_document(found.operation));
+    match guard.check(peer, request.headers(), authority, open) {
         Ok(()) => next.run(request).await,
         Err(failure) => problem(failure).into_response(),
     }
@@ -121,7 +125,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
         let headers: HeaderMap =
             headers.collect::<Vec<(header::HeaderName, header::HeaderValue)>>().into_iter().collect();
-        guard.check(&peer, &headers, None).is_ok()
+        guard.check(&peer, &headers, None, false).is_ok()
     }
 
     #[test]

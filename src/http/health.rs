@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, sync::atomic::Ordering};
 
+use tokio::runtime::Handle;
+
 use super::Http;
 use crate::{
     error::Failure,
@@ -74,6 +76,8 @@ impl Http {
             ("replies_ended_total", "counter", "Replies ended.", load(&counters.replies_ended)),
             ("replies_failed_total", "counter", "Replies that ended in an error.", load(&counters.replies_failed)),
             ("turns_running", "gauge", "Turns that run now.", services.gate.running() as f64),
+            ("outbox_bytes", "gauge", "Bytes that wait for subscribers.", self.app.worlds.waiting_bytes() as f64),
+            ("tasks", "gauge", "Tasks that are alive.", Handle::current().metrics().num_alive_tasks() as f64),
         ] {
             // Writing to a string cannot fail.
             let _ = write!(

@@ -22,7 +22,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
 };
@@ -49,6 +49,13 @@ pub struct Http {
     pub shutdown: Shutdown,
     /// Bytes of the largest body that is read.
     pub max_body: usize,
+}
+
+/// A body that is no JSON of the schema.
+pub enum Payload {
+    Open(Body),
+    /// What the build made: cacheable, and readable from pages of every origin.
+    Document(&'static str),
 }
 
 /// Counts a stream as long as it is open.
@@ -96,7 +103,7 @@ async fn serve(http: &Http, request: Request) -> Result<Response, ProblemRespons
     let limit = if found.operation == Operation::ImportWorld { MAX_IMPORT } else { http.max_body };
     let body = read(body, limit).await.map_err(problem)?;
     let reply = routes::call(http, context, &found, parts.uri.query(), &parts.headers, body).await.map_err(problem)?;
-    let mut response = respond(reply);
+    let mut response = respond(reply, &parts.headers);
     if parts.method == Method::HEAD {
         // A stream that nobody reads must not stay open.
         *response.body_mut() = Body::empty();
@@ -118,11 +125,16 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
     })
 }
 
-fn respond(reply: Reply<Body>) -> Response {
+fn respond(reply: Reply<Payload>, request: &HeaderMap) -> Response {
+    let mut tag = None;
     let body = match reply.content {
         Content::Empty => Body::empty(),
         Content::Json(json) => Body::from(json),
-        Content::Open(body) => body,
+        Content::Open(Payload::Open(body)) => body,
+        Content::Open(Payload::Document(text)) => {
+            tag = Some(documents::etag(text));
+            Body::from(text)
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
@@ -136,6 +148,21 @@ fn respond(reply: Reply<Body>) -> Response {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
         if media_type == "text/event-stream" {
             sse::headers(headers);
+        }
+    }
+    if let Some(tag) = tag {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let known = request.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
+        let unchanged = known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag);
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        if unchanged {
+            headers.remove(header::CONTENT_TYPE);
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Body::empty();
+            return response;
         }
     }
     for (name, value) in reply.headers {

@@ -89,6 +89,15 @@ fn no_refusal_repeats_what_was_sent() {
 }
 
 #[test]
+fn secrets_are_not_printed() {
+    let text = r#"{"id":"1","type":"agent_update","payload":{"agentName":"a","config":{"apiKey":"hunter2"}}}"#;
+    let frame = decode_client(text).expect("it is valid");
+    let printed = format!("{frame:?} {frame:#?}");
+    assert!(printed.contains("***") && !printed.contains("hunter2"), "{printed}");
+    assert!(String::from_utf8_lossy(&codec::json(&frame)).contains("hunter2"), "it is written to the wire");
+}
+
+#[test]
 fn violations_are_bounded() {
     let fields: Vec<String> = (0..100).map(|at| format!("\"x{at}\":1,\"x{at}\":1")).collect();
     let text = format!(r#"{{"id":"1","type":"ping",{}}}"#, fields.join(","));

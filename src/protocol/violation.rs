@@ -182,22 +182,27 @@ fn short(limit: &str) -> Option<String> {
 }
 
 fn sentence(keyword: &str, limit: Option<&str>) -> String {
-    let limit = limit.unwrap_or("something else");
+    let Some(limit) = limit else {
+        return match keyword {
+            "oneOf" => "must be one of the listed variants".to_owned(),
+            other => format!("does not satisfy {other}"),
+        };
+    };
+    let plural = if limit == "1" { "" } else { "s" };
     match keyword {
         "required" => format!("lacks the field \"{limit}\""),
         "type" => format!("must be of type {limit}"),
         "const" => format!("must be {limit}"),
         "enum" => format!("must be one of {limit}"),
         "pattern" => format!("must match {limit}"),
-        "minLength" => format!("must have at least {limit} characters"),
-        "maxLength" => format!("must have at most {limit} characters"),
-        "minItems" => format!("must have at least {limit} items"),
-        "maxItems" => format!("must have at most {limit} items"),
+        "minLength" => format!("must have at least {limit} character{plural}"),
+        "maxLength" => format!("must have at most {limit} character{plural}"),
+        "minItems" => format!("must have at least {limit} item{plural}"),
+        "maxItems" => format!("must have at most {limit} item{plural}"),
         "uniqueItems" => "must not name an item twice".to_owned(),
         "minimum" => format!("must be at least {limit}"),
         "maximum" => format!("must be at most {limit}"),
         "format" => format!("must be a {limit}"),
-        "oneOf" => "must be one of the listed variants".to_owned(),
         other => format!("does not satisfy {other}"),
     }
 }

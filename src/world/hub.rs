@@ -92,6 +92,11 @@ impl Hub {
         self.inner.lock().replies.iter().any(|live| live.reply.message_id == *reply)
     }
 
+    /// Bytes that wait in the outboxes of those who are live; who reads the log has none.
+    pub fn waiting_bytes(&self) -> usize {
+        self.inner.lock().live.iter().map(|outbox| outbox.waiting_bytes()).sum()
+    }
+
     /// The world is gone: every subscriber is told.
     pub fn close(&self) {
         let mut inner = self.inner.lock();

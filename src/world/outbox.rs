@@ -148,6 +148,11 @@ impl Outbox {
         (items, queue.state)
     }
 
+    /// Bytes of queued frames.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.queue.lock().bytes
+    }
+
     /// Returns when something may have come since the last [`Outbox::take`].
     pub async fn woken(&self) {
         self.wake.notified().await;

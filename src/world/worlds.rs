@@ -303,6 +303,12 @@ impl Worlds {
         }
     }
 
+    /// Bytes that wait in the outboxes of all subscribers.
+    pub fn waiting_bytes(&self) -> usize {
+        let cells: Vec<_> = self.known.lock().values().map(|known| known.cell.clone()).collect();
+        cells.iter().map(|cell| cell.hub.waiting_bytes()).sum()
+    }
+
     /// Worlds whose state is in memory.
     pub fn loaded(&self) -> Vec<Arc<WorldCell>> {
         self.known.lock().values().map(|known| known.cell.clone()).filter(|cell| cell.is_loaded()).collect()

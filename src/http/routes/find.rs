@@ -1,5 +1,9 @@
 //! From method and path to the operation.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
 use super::{Operation, OperationInfo};
 
 /// Whether an operation needs a session token.
@@ -71,22 +75,10 @@ fn fit(info: &OperationInfo, segments: &[&str]) -> Option<Vec<(&'static str, Str
     Some(path)
 }
 
-/// Percent-decodes a segment. One that is not UTF-8 stays as it is: its `%` fits no parameter's pattern.
+/// Percent-decodes a segment. A `%` that begins no escape stays, and so does a segment that is not UTF-8: it fits no
+/// parameter's pattern.
 fn decode(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
-        match escaped.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => bytes.push(*first),
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
+    percent_decode_str(segment).decode_utf8().map_or_else(|_| segment.to_owned(), Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -110,6 +102,8 @@ mod tests {
         check("HEAD", "/worlds/my%20world", "getWorld", &[("worldName", "my world")]);
         check("GET", "/worlds/a%2Fb", "getWorld", &[("worldName", "a/b")]);
         check("GET", "/worlds/%ff%zz%", "getWorld", &[("worldName", "%ff%zz%")]);
+        check("GET", "/worlds/a%+fb%-1%2", "getWorld", &[("worldName", "a%+fb%-1%2")]);
+        check("GET", "/worlds/a+b%C3%A9", "getWorld", &[("worldName", "a+bé")]);
         check("PATCH", "/worlds/w/agents/a", "updateAgent", &[("worldName", "w"), ("agentName", "a")]);
         check("GET", "/schema/client/ping.json", "getSchema", &[("path", "client/ping.json")]);
     }

@@ -70,5 +70,12 @@ fn parameters_and_bodies_are_their_definitions() {
     }
     assert_eq!(pointers::<ChatBody>(r#"{"message":"","sender":7}"#), ["/message", "/sender"]);
     assert_eq!(pointers::<NewAgent>(r#"{"name":"a","config":{"maxTokens":0}}"#), ["/config/maxTokens"]);
+    // The wording of bodies: every limit is found in the schema, through all `$ref`s.
+    let rejection = decode_body::<ChatBody>(br#"{"messag":"hi","message":""}"#).expect_err("it is refused");
+    let mut sentences: Vec<_> = rejection.violations().iter().map(|violation| violation.message.as_str()).collect();
+    sentences.sort_unstable();
+    let [unknown, short] = sentences[..] else { panic!("{sentences:?}") };
+    assert!(unknown.starts_with("holds a field that does not exist here; known are "), "{unknown}");
+    assert_eq!(short, "must have at least 1 character");
     assert_eq!(pointers::<NewAgent>(""), [""]);
 }
