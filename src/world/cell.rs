@@ -14,13 +14,13 @@ use super::{
     command::{Command, Outcome},
     gate::Gate,
     hub::Hub,
-    subscription::unresumable,
+    refusal::{gone, storage, unresumable},
 };
 use crate::{
     error::Failure,
     log::{Head, Store, WorldEntry, WorldId},
     protocol::{
-        Agent, Cursor, ErrorCode, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName,
+        Agent, Cursor, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName,
     },
     provider::Provider,
 };
@@ -160,7 +160,7 @@ impl WorldCell {
     /// As [`WorldCell::resume_at`], and sure that the log reaches back to it.
     pub async fn check_resumable(&self, cursor: &Cursor) -> Result<u64, Failure> {
         let seq = self.resume_at(cursor)?;
-        let head = self.services.log.head(self.id).await.map_err(super::subscription::storage)?;
+        let head = self.services.log.head(self.id).await.map_err(storage)?;
         match head {
             Some(Head { floor, .. }) if seq < floor => Err(unresumable(UnresumableReason::Expired, self.head_cursor())),
             Some(_) => Ok(seq),
@@ -241,8 +241,4 @@ impl WorldCell {
         }
         leave
     }
-}
-
-pub fn gone() -> Failure {
-    Failure::new(ErrorCode::WorldNotFound, "the world was deleted")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{cell::WorldCell, event::Event, state::World, subscription::storage};
+use super::{cell::WorldCell, event::Event, refusal::storage, state::World};
 use crate::{
     error::Failure,
     log::{Limit, Secret},

@@ -11,12 +11,13 @@ use super::{
     event::Event,
     outbox::{Item, Outbox, State},
     publish::{Filter, delta, publish},
+    refusal::{storage, unresumable},
     reply::LiveReply,
 };
 use crate::{
     error::Failure,
     log::Limit,
-    protocol::{Cursor, ErrorCode, ErrorDetails, MessageId, UnresumableReason},
+    protocol::{Cursor, MessageId, UnresumableReason},
 };
 
 /// Records and bytes of one read of the log.
@@ -177,31 +178,5 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.cell.hub.leave(&self.outbox);
-    }
-}
-
-/// `UNRESUMABLE`, with the reason and the cursor to start from instead.
-pub fn unresumable(reason: UnresumableReason, cursor: Cursor) -> Failure {
-    let text = match reason {
-        UnresumableReason::Epoch => "the cursor is of another world, or of an earlier life of this one",
-        UnresumableReason::Future => "the cursor is ahead of this world's log",
-        UnresumableReason::Expired => "the log no longer reaches back to this cursor",
-    };
-    let details = ErrorDetails { reason: Some(reason), cursor: Some(cursor), ..ErrorDetails::default() };
-    Failure::new(ErrorCode::Unresumable, text).details(details)
-}
-
-/// A storage failure as the client sees it.
-pub fn storage(error: crate::log::Error) -> Failure {
-    match error {
-        crate::log::Error::NoWorld => Failure::new(ErrorCode::WorldNotFound, "the world was deleted"),
-        error => {
-            let text = "the server cannot use its storage at the moment; nothing was changed";
-            let cause = match std::error::Error::source(&error) {
-                Some(source) => format!("{error}: {source}"),
-                None => error.to_string(),
-            };
-            Failure::new(ErrorCode::StorageError, text).retry_after_ms(1_000).cause(cause)
-        }
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     cell::{Services, WorldCell},
-    subscription::storage,
+    refusal::{not_found, storage},
     template::{Templates, first_events},
     time::now_ms,
 };
@@ -332,8 +332,4 @@ fn drafts(template: &Template, title: Option<Title>, at_ms: i64) -> Result<Vec<D
             Ok(Draft { id: Uuid::now_v7(), at_ms, body })
         })
         .collect()
-}
-
-pub fn not_found() -> Failure {
-    Failure::new(ErrorCode::WorldNotFound, "you have no world of that name")
 }

@@ -25,10 +25,10 @@ use super::{
     decide::{Context, Decision},
     fingerprint::fingerprint,
     gate::Pass,
+    refusal::storage,
     load::load,
     reply::LiveReply,
     state::World,
-    subscription::storage,
     time::now_ms,
     turns::Ending,
 };
