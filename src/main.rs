@@ -34,7 +34,10 @@ fn command() -> Command {
         .subcommand(serve.after_help(AFTER_HELP))
         .subcommand(chat.about("Talk to the agents of a running server from the terminal"))
         .subcommand(copying("backup", "Write a data directory into one new file, also beside a running server"))
-        .subcommand(copying("restore", "Make a new data directory of a backup; cursors and idempotency keys end with it"))
+        .subcommand(copying(
+            "restore",
+            "Make a new data directory of a backup; cursors and idempotency keys end with it",
+        ))
 }
 
 /// A command with a backup file and a data directory.
@@ -75,10 +78,7 @@ fn run_chat(arguments: &ArgMatches) -> Outcome {
     Ok(outcome?)
 }
 
-fn run_copying(
-    arguments: &ArgMatches,
-    copy: impl FnOnce(&Path, &Path) -> Result<(), sqlite::BackupError>,
-) -> Outcome {
+fn run_copying(arguments: &ArgMatches, copy: impl FnOnce(&Path, &Path) -> Result<(), sqlite::BackupError>) -> Outcome {
     match (arguments.get_one::<PathBuf>("file"), arguments.get_one::<PathBuf>("data-dir")) {
         (Some(file), Some(dir)) => Ok(copy(file, dir)?),
         _ => Err("a file and a data directory are needed".into()),

@@ -98,7 +98,9 @@ impl Api for Http {
         match accept {
             ListEventsMedia::EventStream => {
                 let after = last_event_id.or(after);
-                self.follow(&context, &world_name, before, after, selection).await.map(|body| ListEventsAnswer::OkEventStream(Payload::Open(body)))
+                self.follow(&context, &world_name, before, after, selection)
+                    .await
+                    .map(|body| ListEventsAnswer::OkEventStream(Payload::Open(body)))
             }
             ListEventsMedia::Json => {
                 let limit = limit.get() as usize;

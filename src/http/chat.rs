@@ -11,8 +11,8 @@ use super::{Context, Http, sse};
 use crate::{
     error::Failure,
     protocol::{
-        self, CaughtUp, ChatBody, ChatUntil, Connected, ErrorCode, IdempotencyKey, MessageAccepted,
-        MessageId, OnDisconnect, ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected,
+        self, CaughtUp, ChatBody, ChatUntil, Connected, ErrorCode, IdempotencyKey, MessageAccepted, MessageId,
+        OnDisconnect, ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected,
         StatusMessageAccepted, TemplateName, WorldName, codec,
     },
     session::{Identity, accepted},

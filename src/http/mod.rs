@@ -154,7 +154,8 @@ fn respond(reply: Reply<Payload>, request: &HeaderMap) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let known = request.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
-        let unchanged = known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag);
+        let unchanged =
+            known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag);
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             headers.insert(header::ETAG, tag);
         }

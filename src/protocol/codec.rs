@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    ClientFrame, ClientMessageType, FrameId, ServerFrame, strict, validator,
+    ClientFrame, ClientMessageType, FrameId, ServerFrame, coherence, strict, validator,
     violation::{Compiled, MAX_VIOLATIONS, Rejection},
 };
 
@@ -52,16 +52,23 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, Rejection> {
     }
 }
 
-/// Reads one frame of the server: for tests and for clients in Rust.
+/// Reads one frame of the server: for tests and for clients in Rust. Beside the schema it holds the frame to what goes
+/// together in it: a `seq` where the frame is durable, a `finishReason` exactly on the end of a reply, and so on
+/// (docs/PROTOCOL.md §3).
 pub fn decode_server(text: &str) -> Result<ServerFrame, Rejection> {
     if strict::too_deep(text) {
         return Err(depth());
     }
-    serde_json::from_str(text).map_err(|error| Rejection::new("", "syntax", None, &error.to_string()))
+    let frame = serde_json::from_str(text).map_err(|error| Rejection::new("", "syntax", None, &error.to_string()))?;
+    match coherence::check(&frame) {
+        Ok(()) => Ok(frame),
+        Err((pointer, rule)) => Err(Rejection::new(pointer, "coherence", None, rule)),
+    }
 }
 
 /// Makes the text of a frame, once for everyone who gets it.
 pub fn encode(frame: &ServerFrame) -> bytes::Bytes {
+    debug_assert_eq!(coherence::check(frame), Ok(()), "a frame contradicts itself");
     json(frame).into()
 }
 

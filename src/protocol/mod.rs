@@ -11,6 +11,7 @@
 //! - [`Patch`]: a field of a merge patch.
 
 pub mod codec;
+mod coherence;
 mod frame;
 mod free;
 mod list;

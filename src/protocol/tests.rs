@@ -140,10 +140,10 @@ fn a_server_frame_is_written_with_its_tags() {
         id: uuid::Uuid::from_u128(7),
         timestamp: Timestamp::from(jiff::Timestamp::UNIX_EPOCH),
         reply_to: None,
-        seq: Some(Seq::saturating(3)),
+        seq: None,
         message: Status::from(StatusUnsubscribed { message: "done".to_owned(), data: Unsubscribed {} }).into(),
     };
-    let expected = r#"{"id":"00000000-0000-0000-0000-000000000007","type":"status","timestamp":"1970-01-01T00:00:00.000Z","seq":3,"payload":{"type":"unsubscribed","message":"done","data":{}}}"#;
+    let expected = r#"{"id":"00000000-0000-0000-0000-000000000007","type":"status","timestamp":"1970-01-01T00:00:00.000Z","payload":{"type":"unsubscribed","message":"done","data":{}}}"#;
     assert_eq!(encode(&frame), expected);
     assert_eq!(decode_server(expected), Ok(frame.clone()));
     // The tag may stand anywhere.
@@ -152,6 +152,54 @@ fn a_server_frame_is_written_with_its_tags() {
         r#""data":{},"message":"done","type":"unsubscribed""#,
     );
     assert_eq!(decode_server(&moved), Ok(frame));
+}
+
+#[test]
+fn a_server_frame_does_not_contradict_itself() {
+    let id = "019bc0d1-7a12-7c3e-9f21-3a5d8c6e1b12";
+    let check = |kind: &str, seq: &str, payload: String| {
+        let text = format!(
+            r#"{{"id":"{id}","type":"{kind}","timestamp":"2026-01-15T10:00:00.000Z",{seq}"payload":{payload}}}"#
+        );
+        decode_server(&text).map(drop).map_err(|rejection| rejection.violations()[0].pointer.clone())
+    };
+    let reply = |fields: &str| {
+        format!(r#"{{"worldName":"w","agentName":"a","messageId":"{id}","inReplyTo":"{id}","rootId":"{id}",{fields}}}"#)
+    };
+    let error = r#""error":{"code":"PROVIDER_ERROR","message":"m","retryable":true}"#;
+    let (seq, none) = (r#""seq":7,"#, "");
+    let refused = |pointer: &str| Err(pointer.to_owned());
+    for (seq, fields, expected) in [
+        (seq, r#""content":"","offset":0,"complete":false"#, Ok(())),
+        (none, r#""content":"a","offset":0,"complete":false"#, Ok(())),
+        (none, r#""content":"a","offset":3,"complete":false"#, Ok(())),
+        (seq, r#""content":"a","offset":0,"complete":true,"finishReason":"stop""#, Ok(())),
+        (seq, &format!(r#""content":"","offset":0,"complete":true,"finishReason":"error",{error}"#), Ok(())),
+        (none, r#""content":"","offset":0,"complete":false"#, refused("/seq")),
+        (seq, r#""content":"a","offset":0,"complete":false"#, refused("/seq")),
+        (none, r#""content":"a","offset":0,"complete":true,"finishReason":"stop""#, refused("/seq")),
+        (seq, r#""content":"","offset":1,"complete":false"#, refused("/payload/offset")),
+        (seq, r#""content":"a","offset":1,"complete":true,"finishReason":"stop""#, refused("/payload/offset")),
+        (seq, r#""content":"a","offset":0,"complete":true"#, refused("/payload/finishReason")),
+        (none, r#""content":"a","offset":0,"complete":false,"finishReason":"stop""#, refused("/payload/finishReason")),
+        (seq, r#""content":"a","offset":0,"complete":true,"finishReason":"error""#, refused("/payload/error")),
+        (
+            seq,
+            &format!(r#""content":"a","offset":0,"complete":true,"finishReason":"stop",{error}"#),
+            refused("/payload/error"),
+        ),
+        (none, r#""content":"a","offset":0,"complete":false,"usage":{"inputTokens":1}"#, refused("/payload/usage")),
+    ] {
+        assert_eq!(check("chat_response", seq, reply(fields)), expected, "{seq} {fields}");
+    }
+    let event = format!(
+        r#"{{"worldName":"w","eventType":"world","event":{{"id":"{id}","type":"world","timestamp":"2026-01-15T10:00:00.000Z","sender":"world","senderType":"world","payload":{{"action":"world-reload"}}}}}}"#
+    );
+    assert_eq!(check("event_stream", seq, event.clone()), Ok(()));
+    assert_eq!(check("event_stream", none, event), refused("/seq"));
+    // Not every message can be durable.
+    assert_eq!(check("pong", none, "{}".to_owned()), Ok(()));
+    assert_eq!(check("pong", seq, "{}".to_owned()), refused(""));
 }
 
 #[test]

@@ -19,9 +19,7 @@ use super::{
 use crate::{
     error::Failure,
     log::{Head, Store, WorldEntry, WorldId},
-    protocol::{
-        Agent, Cursor, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName,
-    },
+    protocol::{Agent, Cursor, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName},
     provider::Provider,
 };
 

@@ -105,13 +105,8 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
             }),
         ),
     };
-    let frame = ServerFrame {
-        id,
-        timestamp: timestamp(at_ms),
-        reply_to: None,
-        seq: Some(Seq::saturating(seq)),
-        message,
-    };
+    let frame =
+        ServerFrame { id, timestamp: timestamp(at_ms), reply_to: None, seq: Some(Seq::saturating(seq)), message };
     let (settles, ends) = match event {
         Event::Settled { root_id } => (Some(root_id.clone()), None),
         Event::ReplyEnded { reply, .. } => (None, Some(reply.message_id.clone())),

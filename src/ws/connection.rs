@@ -23,8 +23,8 @@ use crate::{
     error::Failure,
     peer::Peer,
     protocol::{
-        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, FrameId, RetryAfterMs,
-        ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
+        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, FrameId, RetryAfterMs, ServerFrame,
+        ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
     session::{App, Revocation, Session},
     shutdown::{Phase, Shutdown},
