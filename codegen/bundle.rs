@@ -11,8 +11,8 @@ use super::{
 
 /// A definition of the bundle.
 pub struct Definition {
-    /// The definition itself: `$ref`s are `#/$defs/Name`, `x-` keywords and `examples` are gone, except for
-    /// `x-frames`, which stands for a shape.
+    /// The definition itself: `$ref`s are `#/$defs/Name`, `x-` keywords and `examples` are gone, except for what the
+    /// model reads: `x-frames`, which stands for a shape, and `x-secret`.
     pub schema: Value,
     pub file: String,
     pub pointer: String,
@@ -155,7 +155,9 @@ fn rewrite_at(files: &[File], file: &File, schema: &Value, keywords: bool) -> Re
                 // Among `properties`, names are the user's and not keywords.
                 let value = match key.as_str() {
                     "$id" | "$schema" | "$defs" | "examples" if keywords => continue,
-                    key if keywords && key.starts_with("x-") && key != "x-frames" => continue,
+                    key if keywords && key.starts_with("x-") && !matches!(key, "x-frames" | "x-secret") => {
+                        continue;
+                    },
                     "$ref" if keywords => {
                         Value::String(format!("#/$defs/{}", target(files, file, value.as_str().unwrap_or_default())?))
                     }

@@ -14,6 +14,7 @@ pub mod openapi30;
 pub mod profile;
 pub mod publish;
 pub mod rust;
+pub mod typescript;
 
 use std::{fs, path::Path};
 
@@ -39,6 +40,9 @@ pub fn generate(schema: &Path, out: &Path) -> Result<(), Faults> {
         ("openapi-3.0.json", publish::pretty(&openapi30::openapi30(&openapi))),
         ("asyncapi.json", publish::pretty(&asyncapi::asyncapi(&published, Side::Server))),
         ("asyncapi-client.json", publish::pretty(&asyncapi::asyncapi(&published, Side::Client))),
+        ("protocol.ts", typescript::protocol(&model, &published)),
+        ("routes.ts", typescript::routes(&model, &published)),
+        ("schemas.ts", typescript::schemas(&published)),
         ("catalogue.json", publish::pretty(&catalogue_document::catalogue_document(&published))),
     ] {
         fs::write(out.join(name), text)

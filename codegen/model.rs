@@ -18,6 +18,8 @@ pub struct Model {
 
 pub struct Type {
     pub description: String,
+    /// It has a definition of its own: an inline enum has not.
+    pub defined: bool,
     pub shape: Shape,
 }
 
@@ -26,6 +28,8 @@ pub enum Shape {
         min: Option<u64>,
         max: Option<u64>,
         pattern: Option<String>,
+        /// It is not to be seen in a log.
+        secret: bool,
     },
     /// Written by the server only.
     Uuid,
@@ -88,6 +92,26 @@ pub enum Use {
     True,
 }
 
+impl Shape {
+    /// The names that it refers to.
+    pub fn uses(&self) -> Vec<&str> {
+        fn named(used: &Use) -> Option<&str> {
+            if let Use::Named(name) = used { Some(name) } else { None }
+        }
+        match self {
+            Self::List { item, .. } | Self::Patch(item) => named(item).into_iter().collect(),
+            Self::Struct(object) => object.fields.iter().filter_map(|field| named(&field.used)).collect(),
+            Self::Union { variants, .. } => variants.iter().map(|variant| variant.name.as_str()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it becomes a Rust type of its own. The others are aliases.
+    pub fn is_type(&self) -> bool {
+        !matches!(self, Self::Uuid | Self::Patch(_) | Self::Free | Self::Frames)
+    }
+}
+
 impl Model {
     pub fn new(bundle: &Bundle) -> Result<Self, Faults> {
         let mut model = Self::default();
@@ -96,7 +120,7 @@ impl Model {
             let fault = |rule: String| Fault::new(definition.file.as_str(), definition.pointer.as_str(), rule, "");
             match model.shape(name, &definition.schema) {
                 Ok(shape) => {
-                    if let Err(rule) = model.insert(name, text(&definition.schema, "description"), shape) {
+                    if let Err(rule) = model.insert(name, text(&definition.schema, "description"), shape, true) {
                         faults.0.push(fault(rule));
                     }
                 }
@@ -115,8 +139,8 @@ impl Model {
         }
     }
 
-    fn insert(&mut self, name: &str, description: &str, shape: Shape) -> Result<(), String> {
-        let entry = Type { description: description.to_owned(), shape };
+    fn insert(&mut self, name: &str, description: &str, shape: Shape, defined: bool) -> Result<(), String> {
+        let entry = Type { description: description.to_owned(), defined, shape };
         match self.types.insert(name.to_owned(), entry) {
             None => Ok(()),
             Some(_) => Err(format!("the name {name} is given twice")),
@@ -146,6 +170,7 @@ impl Model {
                     min: count("minLength"),
                     max: count("maxLength"),
                     pattern: schema.get("pattern").and_then(Value::as_str).map(str::to_owned),
+                    secret: schema.get("x-secret").is_some(),
                 },
             },
             "integer" => Shape::Integer { min: limit("minimum")?, max: limit("maximum")? },
@@ -177,6 +202,7 @@ impl Model {
                 &name,
                 &description,
                 Shape::Struct(Struct { tag: Some((tag.to_owned(), value.clone())), fields }),
+                true,
             )?;
             variants.push(Variant { value, name, description });
         }
@@ -211,7 +237,7 @@ impl Model {
             ("string", ..) => {
                 let name = format!("{owner}{field}");
                 let shape = self.shape(&name, schema)?;
-                self.insert(&name, text(schema, "description"), shape)?;
+                self.insert(&name, text(schema, "description"), shape, false)?;
                 Ok(Use::Named(name))
             }
             _ => Err(format!("{owner}.{field} needs a definition of its own")),

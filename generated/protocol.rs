@@ -578,9 +578,16 @@ impl<'de> Deserialize<'de> for AgentUpdated {
 
 /// The provider's key. It can be written and never read: where an agent is shown, `hasApiKey` says whether it
 /// has one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ApiKey(String);
+
+/// Redacted: whatever holds one can be printed.
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
 
 impl Text for ApiKey {
     fn check(text: &str) -> Result<(), Invalid> {
@@ -3881,9 +3888,16 @@ integer!(Seq, u64);
 
 /// The secret that says who a user is: 256 random bits in base64url without padding. It is shown once, when it
 /// is issued.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct SessionToken(String);
+
+/// Redacted: whatever holds one can be printed.
+impl std::fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
 
 impl Text for SessionToken {
     fn check(text: &str) -> Result<(), Invalid> {

@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::todo, clippy::dbg_macro))]
 
 pub mod config;
+mod demo;
 pub mod error;
 pub mod http;
 mod listen;

@@ -16,6 +16,7 @@ use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     config::Config,
+    demo,
     http, listen,
     log::{
         Store,
@@ -52,6 +53,8 @@ pub enum StartError {
     Account(#[from] InvalidAccount),
     #[error("failed to use the data directory: {0}")]
     Log(#[from] crate::log::Error),
+    #[error("--demo-token: {0}")]
+    Demo(#[from] demo::Unprepared),
 }
 
 /// Why the server stopped by itself.
@@ -101,6 +104,9 @@ impl Server {
             chat_rate: Rates::new(config.chat_rate, config.chat_burst),
             stats: Stats::new(),
         });
+        if let Some(token) = &config.demo_token {
+            demo::prepare(&app, token).await?;
+        }
         Ok(Self { config, listener, address, app })
     }
 

@@ -16,11 +16,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["error", "log", "protocol", "provider", "world"]),
     ("telemetry", &[]),
     ("config", &["protocol", "provider", "telemetry"]),
+    ("demo", &["error", "log", "protocol", "session", "world"]),
     ("ws", &["error", "peer", "problem", "protocol", "session", "shutdown", "world"]),
     ("http", &["error", "log", "peer", "problem", "protocol", "session", "shutdown", "world"]),
     ("listen", &["peer", "shutdown"]),
     ("upkeep", &["error", "session", "world"]),
-    ("server", &["config", "error", "http", "listen", "log", "protocol", "provider", "session", "shutdown", "upkeep", "world", "ws"]),
+    ("server", &["config", "demo", "error", "http", "listen", "log", "protocol", "provider", "session", "shutdown", "upkeep", "world", "ws"]),
 ];
 
 #[test]

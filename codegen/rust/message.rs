@@ -109,15 +109,21 @@ fn frame(model: &Model, side: &str, envelope: &Value, messages: &[Message]) -> T
     let values = wires.iter().zip(&names).map(|(wire, name)| {
         if is_required(wire) { quote!(#name: #name.required()?) } else { quote!(#name: #name.optional()) }
     });
-    let idempotent = wires.contains(&"idempotencyKey").then(|| {
-        let arms =
-            messages.iter().filter(|message| message.idempotent).map(|message| super::ident(&pascal(&message.wire)));
-        quote! {
-            if idempotency_key.peek().is_some() && !matches!(kind, #(#kind::#arms)|*) {
-                return Err(object::unknown_field());
+    // Some fields exist for some messages only.
+    let only = |wire: &str, has: fn(&Message) -> bool| {
+        wires.contains(&wire).then(|| {
+            let field = name(wire);
+            let arms =
+                messages.iter().filter(|message| has(message)).map(|message| super::ident(&pascal(&message.wire)));
+            quote! {
+                if #field.peek().is_some() && !matches!(kind, #(#kind::#arms)|*) {
+                    return Err(object::unknown_field());
+                }
             }
-        }
-    });
+        })
+    };
+    let idempotent = only("idempotencyKey", |message| message.idempotent);
+    let durable = only("seq", |message| message.durable);
     // `id` and `type` come first, so that a reader can take them before the rest.
     let write = |wire: &&str| {
         let name = name(wire);
@@ -154,6 +160,7 @@ fn frame(model: &Model, side: &str, envelope: &Value, messages: &[Message]) -> T
                 }
                 let kind = kind.required()?;
                 #idempotent
+                #durable
                 Ok(Self { #(#values,)* message: payload.finish(kind)? })
             }
         }

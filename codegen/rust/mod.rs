@@ -1,6 +1,7 @@
 //! The Rust that is generated: one function for each file in `OUT_DIR`.
 
 mod handler;
+mod json_schema;
 mod message;
 mod object;
 mod route;
@@ -24,7 +25,8 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
     let types = model.types.iter().filter(|(name, _)| *name != "CloseCode").map(|(name, entry)| {
         let docs = docs(&entry.description);
         let ident = ident(name);
-        match &entry.shape {
+        let schema = json_schema::json_schema(model, name, entry);
+        let item = match &entry.shape {
             Shape::Struct(object) => object::structure(model, name, docs, object),
             Shape::Union { tag, variants } => object::union(name, docs, tag, variants),
             Shape::Enum(values) => object::enumeration(name, docs, values),
@@ -32,7 +34,8 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
             Shape::Free => quote!(#docs pub type #ident = crate::protocol::Free;),
             Shape::Frames => quote!(#docs pub type #ident = EncodedFrame;),
             scalar => scalar::scalar(model, name, docs, scalar),
-        }
+        };
+        quote!(#item #schema)
     });
     let messages = message::messages(catalogue);
     let frames = message::frames(model, catalogue);
@@ -43,6 +46,7 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
         use crate::protocol::{
             EncodedFrame, Invalid, Patch, True,
             frame::{Message, Payload},
+            json_schema::json_schema,
             list::{List, list},
             object::{self, Field, Object},
             scalar::{self, Integer, Number, Text, integer, number, text},

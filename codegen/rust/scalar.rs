@@ -9,7 +9,7 @@ use crate::codegen::model::{Model, Shape};
 pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape) -> TokenStream {
     let ident = ident(name);
     match shape {
-        Shape::Text { min, max, pattern } => {
+        Shape::Text { min, max, pattern, secret } => {
             let mut checks = Vec::new();
             if min.is_some() || max.is_some() {
                 let min = limit(min.unwrap_or(0));
@@ -26,11 +26,23 @@ pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape
                     scalar::pattern(text, &PATTERN)?;
                 });
             }
+            let debug = (!secret).then(|| quote!(Debug,));
+            let redacted = secret.then(|| {
+                quote! {
+                    /// Redacted: whatever holds one can be printed.
+                    impl std::fmt::Debug for #ident {
+                        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                            f.write_str("***")
+                        }
+                    }
+                }
+            });
             quote! {
                 #docs
-                #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+                #[derive(Clone, #debug PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
                 #[serde(transparent)]
                 pub struct #ident(String);
+                #redacted
                 impl Text for #ident {
                     fn check(text: &str) -> Result<(), Invalid> {
                         #(#checks)*

@@ -17,9 +17,12 @@ fn shown(pieces: &[(u8, &str, usize, &str, &str)]) -> String {
         if *ended == "error" {
             payload["error"] = serde_json::json!({"code": "PROVIDER_ERROR", "message": "no answer", "retryable": true});
         }
-        let frame = serde_json::json!({
+        let mut frame = serde_json::json!({
             "id": id(9), "type": "chat_response", "timestamp": "2026-01-15T10:00:00.000Z", "payload": payload,
         });
+        if text.is_empty() || !ended.is_empty() {
+            frame["seq"] = 7.into();
+        }
         match codec::decode_server(&frame.to_string()).unwrap().message {
             ServerMessage::ChatResponse(piece) => screen.reply(piece).unwrap(),
             other => panic!("{other:?}"),

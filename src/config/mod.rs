@@ -17,7 +17,10 @@ pub use crate::telemetry::LogFormat;
 pub use source::{InvalidSetting, Origin};
 use value::{Value, base_urls, between, filter, hosts, origins, some};
 
-use crate::{protocol::codec::Validate, provider::Deadlines};
+use crate::{
+    protocol::{SessionToken, codec::Validate},
+    provider::Deadlines,
+};
 
 const KIB: usize = 1_024;
 const MIB: usize = 1_024 * KIB;
@@ -105,6 +108,9 @@ settings! {
     allow_base_url: Vec<String> ["PATTERN", base_urls] = Vec::new();
     /// Believe the X-Forwarded-… headers: for a server that only a proxy can reach
     trust_proxy: bool ["BOOL"] = false;
+    /// Session token of an example user, whose world the examples of the documents speak of; whoever knows it is that
+    /// user. Without it there is no such user
+    demo_token: Option<SessionToken> ["TOKEN"] = None;
 
     "Limits" =>
     /// Largest WebSocket frame, in bytes

@@ -7,7 +7,7 @@ use std::{fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr, time::Dura
 use url::Url;
 
 use crate::{
-    protocol::codec::Validate,
+    protocol::{SessionToken, codec::Validate},
     provider::BaseUrlPattern,
     telemetry::{self, LogFormat},
 };
@@ -199,6 +199,19 @@ impl Value for Validate {
 
     fn show(&self) -> Option<String> {
         Some(if *self == Self::Typed { "typed" } else { "both" }.to_owned())
+    }
+}
+
+impl Value for Option<SessionToken> {
+    fn read(text: &str) -> Result<Self, String> {
+        // Not shown, not even in an error: it may be a good token with one character too many.
+        let wrong = |_| "is not a session token: 43 characters of A-Z a-z 0-9 - _".to_owned();
+        SessionToken::new(text.trim()).map(Some).map_err(wrong)
+    }
+
+    /// Never: it is a secret.
+    fn show(&self) -> Option<String> {
+        None
     }
 }
 

@@ -14,6 +14,7 @@ pub mod codec;
 mod coherence;
 mod frame;
 mod free;
+mod json_schema;
 mod list;
 mod object;
 mod patch;

@@ -188,7 +188,11 @@ fn a_server_frame_does_not_contradict_itself() {
             &format!(r#""content":"a","offset":0,"complete":true,"finishReason":"stop",{error}"#),
             refused("/payload/error"),
         ),
-        (none, r#""content":"a","offset":0,"complete":false,"usage":{"inputTokens":1}"#, refused("/payload/usage")),
+        (
+            none,
+            r#""content":"a","offset":0,"complete":false,"usage":{"inputTokens":1,"outputTokens":1}"#,
+            refused("/payload/usage"),
+        ),
     ] {
         assert_eq!(check("chat_response", seq, reply(fields)), expected, "{seq} {fields}");
     }

@@ -76,7 +76,7 @@ impl Rejection {
 
     pub(crate) fn add_duplicates(&mut self, pointers: Vec<String>) {
         for pointer in pointers {
-            self.add(pointer, "duplicateKey", None, "the object names a key twice".to_owned());
+            self.add(pointer, "duplicateKey", None, "names a key twice".to_owned());
         }
     }
 

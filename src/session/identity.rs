@@ -92,11 +92,15 @@ impl Identities {
     pub async fn save(&self, identity: &Identity) -> Result<(), Failure> {
         let unsaved = identity.unsaved.lock().clone();
         if let Some(token) = unsaved {
-            let hash = TokenHash::of(token.as_str());
-            self.log.create_session(identity.user.as_str(), hash, now_ms()).await.map_err(storage)?;
+            self.admit(&identity.user, &token).await?;
             *identity.unsaved.lock() = None;
         }
         Ok(())
+    }
+
+    /// Makes `token` one of the user's. To be repeated harmlessly.
+    pub async fn admit(&self, user: &UserId, token: &SessionToken) -> Result<(), Failure> {
+        self.log.create_session(user.as_str(), TokenHash::of(token.as_str()), now_ms()).await.map_err(storage)
     }
 
     pub async fn revoke(&self, token: &str) -> Result<bool, Failure> {

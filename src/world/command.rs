@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::routing::is_human_word;
 use crate::protocol::{
     Agent, AgentConfigUpdate, AgentName, ChatContent, DisplayName, MessageId, NewAgentConfig, Patch, SenderName, Title,
     TurnLimit, WritableStatus,
@@ -47,6 +48,27 @@ pub struct AgentChange {
     pub status: Option<WritableStatus>,
     pub config: Option<AgentConfigUpdate>,
     pub clear_memory: bool,
+}
+
+impl Command {
+    /// The same command with every name written in one way: names that differ only in case are one.
+    pub(super) fn canonical(&self) -> Self {
+        let agent = |name: &AgentName| AgentName::trusted(name.to_ascii_lowercase());
+        let mut command = self.clone();
+        match &mut command {
+            Self::Chat { sender, target_agent, .. } => {
+                *sender = match is_human_word(sender.as_str()) {
+                    true => SenderName::trusted("human".to_owned()),
+                    false => SenderName::trusted(sender.to_ascii_lowercase()),
+                };
+                *target_agent = target_agent.as_ref().map(agent);
+            }
+            Self::UpdateAgent(change) => change.agent_name = agent(&change.agent_name),
+            Self::DeleteAgent { agent_name } => *agent_name = agent(agent_name),
+            Self::Retry { .. } | Self::Cancel { .. } | Self::CreateAgent { .. } | Self::UpdateWorld { .. } | Self::Reload => {}
+        }
+        command
+    }
 }
 
 /// What a command did. Kept beside its idempotency key, so that a repetition gets the same answer.

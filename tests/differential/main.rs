@@ -11,6 +11,7 @@ mod mutate;
 mod node;
 mod random;
 mod subject;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use mutate::{apply, variants};
 use node::Node;
 use random::Random;
 use subject::{Subject, Verdict, has_duplicate_key, subjects};
+use wording::assert_worded;
 
 const FRAMES: usize = 200_000;
 
@@ -44,6 +46,7 @@ impl Tally {
         );
         assert_eq!(codec::disagreements(), 0, "{}: typed parse and compiled schema disagree about\n{text}", subject.name);
         if let Err(rejection) = &typed {
+            assert_worded(rejection, text);
             let count = rejection.violations().len();
             assert!((1..=MAX_VIOLATIONS).contains(&count), "{count} violations in {text}");
         }

@@ -125,7 +125,7 @@ async fn passing_tells_the_human_and_wakes_nobody() {
     assert_eq!(frames.iter().find_map(|frame| frame.action("pass")).unwrap()["agentName"], "a1");
     let (end, message) = (
         frames.iter().find(|frame| frame.is_end()).unwrap(),
-        frames.iter().filter_map(|frame| frame.event("message")).last().unwrap(),
+        frames.iter().filter_map(|frame| frame.event("message")).next_back().unwrap(),
     );
     assert_eq!(end.payload()["content"], "I am done. <World>Pass</WORLD> @a2");
     assert_eq!(end.payload()["messageId"], message["messageId"]);

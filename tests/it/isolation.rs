@@ -92,3 +92,25 @@ async fn no_route_reaches_another_user_s_world() {
     assert_eq!(bob.get("/session/worlds").await.json(), &json!([]));
     assert!(alice.drain().await.is_empty());
 }
+
+#[tokio::test]
+async fn no_stream_carries_another_user_s_events() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.session().await, server.session().await);
+    alice.world("w").await;
+    bob.world("w").await;
+    let path = "/worlds/w/events?types=message,world,sse,system";
+    let mut tail = bob.stream("GET", path, &[("accept", "text/event-stream")], None).await;
+    alice.chat("w", "", "alices-words").await.rest().await;
+    let own = bob.chat("w", "", "bobs-words").await.rest().await;
+    let root = own[1].frame.status("message_accepted").unwrap()["messageId"].as_str().unwrap().to_owned();
+    let seen = tail.until(|frame| frame.settles(&root)).await;
+    assert!(seen.iter().chain(&own).all(|event| !event.frame.text.contains("alices-words")));
+    assert_eq!(seen.iter().filter(|event| event.frame.event("message").is_some()).count(), 3, "his own, once");
+    // The one's cursor is no place in the other's log.
+    let cursor = alice.get(path).await.json()["cursor"].as_str().unwrap().to_owned();
+    let headers = [("accept", "text/event-stream"), ("last-event-id", cursor.as_str())];
+    let Err(answer) = bob.try_stream("GET", path, &headers, None).await else { panic!("it was resumed") };
+    assert_eq!(answer.problem("UNRESUMABLE")["reason"], "epoch");
+    assert!(!answer.text.contains(cursor.split(':').next().unwrap()));
+}

@@ -6,7 +6,10 @@ use std::fs;
 use agent_world::protocol::{BODIES, Rejection, codec, decode_client, decode_server};
 use serde_json::{Value, json};
 
-use super::bundle::{folder, load};
+use super::{
+    bundle::{folder, load},
+    wording::assert_worded,
+};
 use crate::codegen::{bundle::Bundle, catalogue::File};
 
 fn validator(bundle: &Bundle, definition: &str) -> jsonschema::Validator {
@@ -27,6 +30,7 @@ fn counter_examples(file: &File) -> Vec<Value> {
 /// Whether `rejection` names what the counter-example says, seen from `base`.
 #[track_caller]
 fn names(file: &File, case: &Value, base: &str, rejection: &Rejection) {
+    assert_worded(rejection, &case.to_string());
     let pointer = format!("{base}{}", case["pointer"].as_str().expect("a pointer"));
     let keyword = case["keyword"].as_str().expect("a keyword");
     let found = rejection.violations().iter().any(|violation| match keyword {
@@ -76,7 +80,14 @@ fn server_messages() {
         let schema = validator(&bundle, file.title());
         let frame = |payload: &Value| {
             let id = "019bc0d1-7a60-7c3e-9f21-3a5d8c6e1b60";
-            json!({"id": id, "type": file.stem(), "timestamp": "2026-01-15T10:00:00.000Z", "payload": payload})
+            let mut frame =
+                json!({"id": id, "type": file.stem(), "timestamp": "2026-01-15T10:00:00.000Z", "payload": payload});
+            // Of what may be durable, only the deltas of a reply are not.
+            let is_delta = payload["complete"] == json!(false) && payload["content"] != json!("");
+            if file.json["x-durable"] == json!(true) && !is_delta {
+                frame["seq"] = json!(7);
+            }
+            frame
         };
         for payload in examples(file) {
             assert!(schema.is_valid(&payload), "{}: {payload}", file.path);

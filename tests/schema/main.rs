@@ -8,3 +8,5 @@ mod bundle;
 mod examples;
 mod profile;
 mod structure;
+#[path = "../differential/wording.rs"]
+mod wording;

@@ -39,7 +39,7 @@ fn refused(name: &str, schema: Value, pointer: &str, words: &str) {
 
 #[test]
 fn what_is_in_the_profile_passes() {
-    let text = json!({"description": "A text.", "type": "string", "pattern": "^[a-z]{1,3}(-[0-9]+)?$"});
+    let text = json!({"description": "A text.", "type": "string", "pattern": "^[a-z]{1,3}(-[0-9]+)?$", "x-secret": true});
     let patch = json!({"description": "Or none.", "anyOf": [{"$ref": "#/$defs/Name"}, {"type": "null"}]});
     let list = json!({"description": "Some.", "type": "array", "items": {"$ref": "#/$defs/Name"}, "maxItems": 3, "uniqueItems": true});
     let count =
@@ -123,6 +123,13 @@ fn shapes_outside_the_profile_are_refused() {
         (property(json!({"$ref": "#/$defs/Nothing"})), "/properties/a/$ref", "leads nowhere"),
         (property(json!({"$ref": "other.json#/$defs/Text"})), "/properties/a/$ref", "leads nowhere"),
         (property(json!(true)), "/properties/a", "boolean schemas"),
+        (json!({"type": "string", "x-secret": false}), "/x-secret", "a secret is a text"),
+        (json!({"type": "string", "enum": ["a"], "x-secret": true}), "/x-secret", "a secret is a text"),
+        (json!({"type": "string", "format": "uuid", "x-secret": true}), "/x-secret", "a secret is a text"),
+        (json!({"type": "integer", "minimum": 0, "maximum": 1, "x-secret": true}), "/x-secret", "a secret is a text"),
+        (property(json!({"type": "string", "x-secret": true})), "/properties/a/x-secret", "stands inline"),
+        (property(json!({"$ref": "#/$defs/Text", "x-secret": true})), "/properties/a/x-secret", "beside a $ref"),
+        (json!({"type": "string", "x-sceret": true}), "/x-sceret", "is not in the profile"),
         (json!({"oneOf": [object(json!({})), object(json!({}))]}), "/oneOf", "share no tag"),
         (
             json!({"oneOf": [{"title": "One", "type": "object", "properties": {"type": {"type": "string", "const": "one"}}, "additionalProperties": false}]}),

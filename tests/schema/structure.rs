@@ -26,7 +26,7 @@ fn typify_finds_the_same_structs() {
         })
         .collect();
     let root = json!({"$defs": definitions});
-    let root: schemars::schema::RootSchema = serde_json::from_value(root).expect("a schema");
+    let root: typify_schemars::schema::RootSchema = serde_json::from_value(root).expect("a schema");
     let mut space = typify_impl::TypeSpace::new(&typify_impl::TypeSpaceSettings::default());
     space.add_root_schema(root).expect("typify reads the bundle");
     let theirs = structs(&syn::parse2(space.to_stream()).expect("Rust"));

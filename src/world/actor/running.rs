@@ -126,6 +126,10 @@ impl Actor {
     pub(super) async fn ended(&mut self, ended: Result<(Id, Ending), JoinError>) {
         let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
         let Some(reply) = self.task_of.remove(&task) else { return };
+        // What the turn told before it ended comes before its end.
+        while let Ok(note) = self.notes.1.try_recv() {
+            self.note(note).await;
+        }
         // What is not running any more was ended otherwise, and its task aborted.
         if self.running.contains_key(&reply) {
             let ending = ended.map_or_else(|_| turn::failed(), |(_, ending)| ending);

@@ -1,0 +1,28 @@
+/** As much of the standard `WebSocket` as this client uses. */
+export interface WebSocketLike {
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+  /** The events of the browser, of Node and of `ws` differ in type. */
+  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: any) => void): void;
+}
+
+/** The standard `WebSocket`, or one that behaves like it: that of the package `ws` does. */
+export interface WebSocketConstructor {
+  new (url: string, protocols: string[]): WebSocketLike;
+}
+
+/** The WebSocket address of a server: `http://localhost:3001` is `ws://localhost:3001/ws`. */
+export function webSocketUrl(url: string): string {
+  const parsed = new URL(url);
+  parsed.protocol = parsed.protocol.replace(/^http/, "ws");
+  if (parsed.pathname === "/") parsed.pathname = "/ws";
+  return parsed.href;
+}
+
+/** The HTTP address of the server behind a WebSocket address. */
+export function httpUrl(url: string): string {
+  const parsed = new URL(url);
+  parsed.protocol = parsed.protocol.replace(/^ws/, "http");
+  if (parsed.pathname === "/ws") parsed.pathname = "/";
+  return parsed.href;
+}
