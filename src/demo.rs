@@ -84,7 +84,6 @@ fn conversation(first: AgentName, second: AgentName) -> Vec<(i64, Uuid, Event)> 
     let (answer, cut_off) = (reply(&first, message(0x12)), reply(&second, message(0x13)));
     let ticket = |reply: &Reply| Ticket { agent_name: reply.agent_name.clone(), reply_id: reply.message_id.clone() };
     let content = "Hello! I am the guide of this world.";
-    let tokens = |count| Some(Count::saturating(count));
     vec![
         (60, event(0x4f), Event::AgentCreated { agent: scribe() }),
         (
@@ -131,7 +130,7 @@ fn conversation(first: AgentName, second: AgentName) -> Vec<(i64, Uuid, Event)> 
                 content: content.to_owned(),
                 finish_reason: FinishReason::Stop,
                 error: None,
-                usage: Some(Usage { input_tokens: tokens(61), output_tokens: tokens(11) }),
+                usage: Some(Usage { input_tokens: Count::saturating(61), output_tokens: Count::saturating(11) }),
             },
         ),
         (

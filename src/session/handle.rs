@@ -13,33 +13,8 @@ use crate::{
 
 impl Handle for Session {
     async fn world_select(&mut self, _: Request, payload: WorldSelect) -> Result<WorldSelected, ErrorInfo> {
-        self.app.identities.save(&self.identity).await?;
-        let WorldSelect { template_name, world_name, persistent, title, after } = payload;
-        let wanted = Wanted { name: &world_name, template: &template_name, persistent, title };
-        let (entered, _) = self.app.worlds.open_or_create(self.identity.user.as_str(), wanted).await?;
-        let cell = entered.cell.clone();
-        let view = cell.view().await?;
-        let from = match &after {
-            Some(after) => cell.check_resumable(after).await?,
-            None => view.head,
-        };
-        if persistent {
-            self.app.worlds.keep(&cell).await?;
-        }
-        // From here on nothing fails: the connection moves.
-        let subscription = Subscription::new(cell.clone(), Filter::chat(), after.as_ref())?.start_after(from);
-        self.selected = Some(Selected { entered, subscription: Some(subscription) });
-        Ok(WorldSelected {
-            world_name: cell.name.clone(),
-            title: view.title.clone(),
-            template_name: view.template_name.clone(),
-            world_state: world_state(&cell, &view),
-            agents: AgentList::trusted(view.agents.clone()),
-            persistent: cell.is_persistent(),
-            cursor: cell.cursor(view.head),
-            success: true,
-            message: format!("World {} selected.", cell.name.as_str()),
-        })
+        // On the heap: an idle connection must not carry the space that its rarest request needs.
+        Ok(Box::pin(self.select(payload)).await?)
     }
 
     async fn chat_send(&mut self, request: Request, payload: ChatSend) -> Result<StatusMessageAccepted, ErrorInfo> {
@@ -135,5 +110,37 @@ impl Handle for Session {
 
     async fn ping(&mut self, _: Request, _: Ping) -> Result<Pong, ErrorInfo> {
         Ok(Pong {})
+    }
+}
+
+impl Session {
+    async fn select(&mut self, payload: WorldSelect) -> Result<WorldSelected, Failure> {
+        self.app.identities.save(&self.identity).await?;
+        let WorldSelect { template_name, world_name, persistent, title, after } = payload;
+        let wanted = Wanted { name: &world_name, template: &template_name, persistent, title };
+        let (entered, _) = self.app.worlds.open_or_create(self.identity.user.as_str(), wanted).await?;
+        let cell = entered.cell.clone();
+        let view = cell.view().await?;
+        let from = match &after {
+            Some(after) => cell.check_resumable(after).await?,
+            None => view.head,
+        };
+        if persistent {
+            self.app.worlds.keep(&cell).await?;
+        }
+        // From here on nothing fails: the connection moves.
+        let subscription = Subscription::new(cell.clone(), Filter::chat(), after.as_ref())?.start_after(from);
+        self.selected = Some(Selected { entered, subscription: Some(subscription) });
+        Ok(WorldSelected {
+            world_name: cell.name.clone(),
+            title: view.title.clone(),
+            template_name: view.template_name.clone(),
+            world_state: world_state(&cell, &view),
+            agents: AgentList::trusted(view.agents.clone()),
+            persistent: cell.is_persistent(),
+            cursor: cell.cursor(view.head),
+            success: true,
+            message: format!("World {} selected.", cell.name.as_str()),
+        })
     }
 }

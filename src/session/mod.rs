@@ -96,7 +96,8 @@ impl App {
             return Err(Failure::new(ErrorCode::RateLimited, text).retry_after_ms(after_ms));
         }
         let key = key.map(|key| Key { user: identity.user.to_string(), key });
-        cell.execute(command, key).await
+        // On the heap, for the sake of connections that wait.
+        Box::pin(cell.execute(command, key)).await
     }
 }
 
