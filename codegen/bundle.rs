@@ -157,7 +157,7 @@ fn rewrite_at(files: &[File], file: &File, schema: &Value, keywords: bool) -> Re
                     "$id" | "$schema" | "$defs" | "examples" if keywords => continue,
                     key if keywords && key.starts_with("x-") && !matches!(key, "x-frames" | "x-secret") => {
                         continue;
-                    },
+                    }
                     "$ref" if keywords => {
                         Value::String(format!("#/$defs/{}", target(files, file, value.as_str().unwrap_or_default())?))
                     }

@@ -63,7 +63,8 @@ fn drafts(events: Vec<Event>) -> Result<Vec<Draft>, Failure> {
     };
     drop(agents);
     let began = events.into_iter().map(|event| (BEGAN, Uuid::now_v7(), event));
-    let happened = conversation(first, second).into_iter().map(|(second, id, event)| (BEGAN + second * 1_000, id, event));
+    let happened =
+        conversation(first, second).into_iter().map(|(second, id, event)| (BEGAN + second * 1_000, id, event));
     let draft = |(at_ms, id, event): (i64, Uuid, Event)| {
         let body = Bytes::from(event.to_record().map_err(Failure::internal)?);
         Ok(Draft { id, at_ms, body })

@@ -2,6 +2,9 @@
 
 use tokio::sync::watch;
 
+/// What `draining` tells clients to wait before they come back.
+pub const RETRY_AFTER_MS: u64 = 2_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Phase {
     Serving,

@@ -111,7 +111,11 @@ impl Check<'_> {
         let is_text = text(schema, "type") == "string"
             && ["enum", "const", "format"].iter().all(|keyword| schema.get(*keyword).is_none());
         if *says != Value::Bool(true) || !is_text {
-            self.fault(&format!("{at}/x-secret"), "a secret is a text", "\"x-secret\": true, on a definition of a string");
+            self.fault(
+                &format!("{at}/x-secret"),
+                "a secret is a text",
+                "\"x-secret\": true, on a definition of a string",
+            );
         }
     }
 

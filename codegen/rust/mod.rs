@@ -4,6 +4,7 @@ mod handler;
 mod json_schema;
 mod message;
 mod object;
+mod pattern;
 mod route;
 mod scalar;
 mod table;
@@ -49,7 +50,7 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
             json_schema::json_schema,
             list::{List, list},
             object::{self, Field, Object},
-            scalar::{self, Integer, Number, Text, integer, number, text},
+            scalar::{self, Integer, Number, Step, Text, integer, number, text},
             timestamp::timestamp,
         };
         #(#types)*

@@ -3,13 +3,13 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
-use super::{ident, type_of};
+use super::{ident, pattern, type_of};
 use crate::codegen::model::{Model, Shape};
 
 pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape) -> TokenStream {
     let ident = ident(name);
     match shape {
-        Shape::Text { min, max, pattern, secret } => {
+        Shape::Text { min, max, pattern: rule, secret } => {
             let mut checks = Vec::new();
             if min.is_some() || max.is_some() {
                 let min = limit(min.unwrap_or(0));
@@ -19,12 +19,8 @@ pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape
                 });
                 checks.push(quote!(scalar::length(text, #min, #max)?;));
             }
-            if let Some(pattern) = pattern {
-                checks.push(quote! {
-                    static PATTERN: std::sync::LazyLock<regex::Regex> =
-                        std::sync::LazyLock::new(|| scalar::regex(#pattern));
-                    scalar::pattern(text, &PATTERN)?;
-                });
+            if let Some(rule) = rule {
+                checks.push(pattern::check(rule));
             }
             let debug = (!secret).then(|| quote!(Debug,));
             let redacted = secret.then(|| {

@@ -12,10 +12,11 @@ use crate::{
     error::Failure,
     protocol::{
         self, CaughtUp, ChatBody, ChatUntil, Connected, ErrorCode, IdempotencyKey, MessageAccepted, MessageId,
-        OnDisconnect, ServerFrame, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected,
-        StatusMessageAccepted, TemplateName, WorldName, codec,
+        OnDisconnect, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusMessageAccepted,
+        TemplateName, WorldName,
     },
     session::{Identity, accepted},
+    shutdown::{Phase, Shutdown},
     world::{Command, Delivery, Entered, Filter, Subscription, Wanted, WorldCell, not_found, now_ms, timestamp},
 };
 
@@ -98,6 +99,7 @@ impl Http {
         let leaving = Leaving {
             cell: entered.cell.clone(),
             root: (options.on_disconnect == OnDisconnect::Cancel).then(|| root.clone()),
+            shutdown: self.shutdown.clone(),
         };
         let to_the_end = options.until == ChatUntil::Settled;
         async_stream::stream! {
@@ -138,7 +140,7 @@ pub enum Next {
 pub async fn next(subscription: &mut Subscription, root: &MessageId) -> (Vec<Bytes>, Next) {
     let batch = match subscription.next().await {
         Ok(batch) => batch,
-        Err(failure) => return (vec![sse::event(None, &push(ServerMessage::Error(failure.into())))], Next::Over),
+        Err(failure) => return (vec![sse::event(None, &sse::push(ServerMessage::Error(failure.into())))], Next::Over),
     };
     let cell = subscription.cell().clone();
     let mut events = Vec::with_capacity(batch.len());
@@ -161,6 +163,7 @@ pub async fn next(subscription: &mut Subscription, root: &MessageId) -> (Vec<Byt
 struct Leaving {
     cell: Arc<WorldCell>,
     root: Option<MessageId>,
+    shutdown: Shutdown,
 }
 
 impl Leaving {
@@ -172,7 +175,10 @@ impl Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if let Some(root) = self.root.take() {
+        // When the server closes, it is the server that leaves: what waits is done at the next start.
+        if let Some(root) = self.root.take()
+            && self.shutdown.phase() < Phase::Closing
+        {
             let cell = self.cell.clone();
             tokio::spawn(async move {
                 if let Err(failure) = cell.execute(Command::Cancel { message_id: Some(root) }, None).await {
@@ -183,16 +189,6 @@ impl Drop for Leaving {
     }
 }
 
-fn push(message: ServerMessage) -> Bytes {
-    codec::encode(&ServerFrame {
-        id: Uuid::now_v7(),
-        timestamp: timestamp(now_ms()),
-        reply_to: None,
-        seq: None,
-        message,
-    })
-}
-
 fn connected(caller: &Identity, session_token: Option<SessionToken>) -> Bytes {
     let data = Connected {
         client_id: Uuid::now_v7(),
@@ -201,15 +197,15 @@ fn connected(caller: &Identity, session_token: Option<SessionToken>) -> Bytes {
         protocol_version: protocol::VERSION.to_owned(),
         session_token,
     };
-    push(ServerMessage::Status(Status::Connected(StatusConnected { message: "Connected.".to_owned(), data })))
+    sse::push(ServerMessage::Status(Status::Connected(StatusConnected { message: "Connected.".to_owned(), data })))
 }
 
 fn acknowledged(data: &MessageAccepted) -> Bytes {
     let message = "The message is stored.".to_owned();
-    push(ServerMessage::Status(Status::MessageAccepted(StatusMessageAccepted { message, data: data.clone() })))
+    sse::push(ServerMessage::Status(Status::MessageAccepted(StatusMessageAccepted { message, data: data.clone() })))
 }
 
 fn caught_up(cursor: protocol::Cursor) -> Bytes {
     let message = "The replay has reached the live end.".to_owned();
-    push(ServerMessage::Status(Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } })))
+    sse::push(ServerMessage::Status(Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } })))
 }

@@ -10,9 +10,12 @@ use axum::{
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt};
 
+use uuid::Uuid;
+
 use crate::{
-    protocol::Cursor,
-    shutdown::{Phase, Shutdown},
+    protocol::{Cursor, Draining, RetryAfterMs, ServerFrame, ServerMessage, Status, StatusDraining, codec},
+    shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
+    world::{now_ms, timestamp},
 };
 
 /// How often a silent stream says that it is alive.
@@ -33,6 +36,17 @@ pub fn event(cursor: Option<&Cursor>, data: &[u8]) -> Bytes {
     event.freeze()
 }
 
+/// A frame made for one stream.
+pub fn push(message: ServerMessage) -> Bytes {
+    codec::encode(&ServerFrame {
+        id: Uuid::now_v7(),
+        timestamp: timestamp(now_ms()),
+        reply_to: None,
+        seq: None,
+        message,
+    })
+}
+
 /// The body that carries `events`; comments keep it alive, and it ends when the server does.
 pub fn body(events: impl Stream<Item = Bytes> + Send + 'static, shutdown: Shutdown) -> Body {
     Body::from_stream(alive(events, shutdown))
@@ -50,6 +64,7 @@ fn alive(
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         let mut events = std::pin::pin!(events);
+        let mut expected = Phase::Draining;
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -57,7 +72,12 @@ fn alive(
                     None => return,
                 },
                 () = tokio::time::sleep(HEARTBEAT) => yield Ok(Bytes::from_static(b": alive\n\n")),
-                () = shutdown.reached(Phase::Closing) => {
+                () = shutdown.reached(expected) => {
+                    if expected == Phase::Draining {
+                        expected = Phase::Closing;
+                        yield Ok(event(None, &draining()));
+                        continue;
+                    }
                     // What the drain brought, such as the end of a reply, still goes out.
                     while let Some(Some(event)) = events.next().now_or_never() {
                         yield Ok(event);
@@ -67,4 +87,10 @@ fn alive(
             }
         }
     }
+}
+
+fn draining() -> Bytes {
+    let data = Draining { retry_after_ms: RetryAfterMs::saturating(RETRY_AFTER_MS) };
+    let message = "The server is about to stop.".to_owned();
+    push(ServerMessage::Status(Status::Draining(StatusDraining { message, data })))
 }

@@ -11,14 +11,14 @@ use super::schemas;
 /// The published schema of the definition `name`; `known` are the references of its inner types, as the generator
 /// writes them. What has no type of its own stands inline.
 pub(crate) fn schema(name: &str, known: &[(&str, Schema)]) -> Schema {
-    let mut schema = definition(name);
-    resolve(&mut schema, known);
-    schema.try_into().unwrap_or_default()
+    resolved(name, known).try_into().unwrap_or_default()
 }
 
-fn definition(name: &str) -> Value {
+fn resolved(name: &str, known: &[(&str, Schema)]) -> Value {
     static BUNDLE: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(schemas::BUNDLE).unwrap_or_default());
-    BUNDLE["$defs"][name].clone()
+    let mut schema = BUNDLE["$defs"][name].clone();
+    resolve(&mut schema, known);
+    schema
 }
 
 /// Replaces every `$ref`; what stands beside one counts more than what it refers to. No definition holds itself.
@@ -30,7 +30,7 @@ fn resolve(schema: &mut Value, known: &[(&str, Schema)]) {
             let name = to.trim_start_matches("#/$defs/");
             let target = match known.iter().find(|(other, _)| *other == name) {
                 Some((_, reference)) => reference.clone().to_value(),
-                None => schema_value(name, known),
+                None => resolved(name, known),
             };
             let Value::Object(target) = target else { return };
             for (key, value) in target {
@@ -40,12 +40,6 @@ fn resolve(schema: &mut Value, known: &[(&str, Schema)]) {
         Value::Array(items) => items.iter_mut().for_each(|inner| resolve(inner, known)),
         _ => {}
     }
-}
-
-fn schema_value(name: &str, known: &[(&str, Schema)]) -> Value {
-    let mut schema = definition(name);
-    resolve(&mut schema, known);
-    schema
 }
 
 /// Implements `JsonSchema` for a generated type, given the types that its definition refers to.

@@ -82,7 +82,7 @@ impl Rejection {
 
     pub(crate) fn add_invalid(&mut self, pointer: String, invalid: Invalid) {
         let message = sentence(invalid.keyword, Some(&invalid.limit));
-        self.add(pointer, invalid.keyword, Some(short(&invalid.limit)).flatten(), message);
+        self.add(pointer, invalid.keyword, short(&invalid.limit), message);
     }
 
     /// Adds everything that the compiled schema finds wrong with `instance`.

@@ -27,14 +27,12 @@ use crate::{
         ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
     session::{App, Revocation, Session},
-    shutdown::{Phase, Shutdown},
+    shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
     world::{Delivery, now_ms, timestamp},
 };
 
 /// Frames handled before what they cause is flushed.
 const BATCH: usize = 64;
-/// What `draining` tells clients to wait before they come back.
-const RETRY_AFTER_MS: u64 = 2_000;
 
 pub struct Connection {
     app: Arc<App>,

@@ -23,3 +23,4 @@ mod slow;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "tests/it uses the rest of it")]
 mod support;
+mod wire;

@@ -9,8 +9,10 @@ use std::{
 };
 
 use agent_world::{
-    log::sqlite::{Options, Sqlite},
-    log::WorldLog,
+    log::{
+        Directory, TokenHash, WorldLog,
+        sqlite::{Options, Sqlite},
+    },
     protocol::{ChatContent, EventKind, SenderName},
     provider::{ProviderSettings, Providers},
     world::{Command, Counters, Delivery, Filter, Gate, Services, Settings, Subscription, Templates, Wanted, WorldCell, Worlds},
@@ -28,6 +30,7 @@ const MET: u64 = 10;
 
 async fn worlds(dir: &std::path::Path, outbox_bytes: usize) -> Worlds {
     let log = Arc::new(Sqlite::open(&Options::new(dir)).expect("a log"));
+    log.create_session("u", TokenHash::of("t"), 1).await.expect("a user");
     let services = Arc::new(Services {
         installation_key: log.installation_key().await.expect("a key"),
         log,

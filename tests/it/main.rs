@@ -4,6 +4,7 @@
 
 mod agents;
 mod cancel;
+mod demo;
 mod first_conversation;
 mod floor;
 mod frames;
