@@ -3,8 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::{self, MapAccess}};
 use crate::protocol::{
     EncodedFrame, Invalid, Patch, True, frame::{Message, Payload},
-    list::{List, list},
+    json_schema::json_schema, list::{List, list},
     object::{self, Field, Object},
+    pattern::{self, Step},
     scalar::{self, Integer, Number, Text, integer, number, text},
     timestamp::timestamp,
 };
@@ -68,6 +69,8 @@ impl<'de> Deserialize<'de> for Agent {
     }
 }
 
+json_schema!(Agent, AgentConfig, AgentName, AgentStatus, Count, Timestamp);
+
 /// How an agent is set up, as everybody may see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentConfig {
@@ -125,6 +128,10 @@ impl<'de> Deserialize<'de> for AgentConfig {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(
+    AgentConfig, BaseUrl, MaxTokens, ModelName, ProviderName, SystemPrompt, Temperature
+);
 
 /// A change of an agent's configuration, as a merge patch: what is absent stays as it is, null unsets. A
 /// change of `provider` or `baseUrl` drops a key that the agent has inherited from its template.
@@ -185,6 +192,11 @@ impl<'de> Deserialize<'de> for AgentConfigUpdate {
     }
 }
 
+json_schema!(
+    AgentConfigUpdate, ApiKey, BaseUrl, MaxTokens, ModelName, ProviderName, SystemPrompt,
+    Temperature
+);
+
 /// An agent came into the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "agent-created")]
@@ -222,6 +234,8 @@ impl<'de> Deserialize<'de> for AgentCreatedAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(AgentCreatedAction, Agent);
 
 /// An agent left the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -265,6 +279,8 @@ impl<'de> Deserialize<'de> for AgentDeletedAction {
     }
 }
 
+json_schema!(AgentDeletedAction, AgentName);
+
 /// The agents that a subscription is about. It passes what these agents say and do, every message of a human
 /// or of the system, and every world event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -282,6 +298,8 @@ impl List for AgentFilter {
 }
 
 list!(AgentFilter, AgentName);
+
+json_schema!(AgentFilter, AgentName);
 
 /// The agents of a world, in the order in which they came into it.
 #[derive(Default)]
@@ -301,6 +319,8 @@ impl List for AgentList {
 
 list!(AgentList, Agent);
 
+json_schema!(AgentList, Agent);
+
 /// The name of an agent, 1 to 64 characters: a letter, then letters, digits, `_` and `-`, all ASCII. It is
 /// unique in its world, whatever the case of its letters. `human`, `user`, `system` and `world` are reserved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -309,10 +329,11 @@ pub struct AgentName(String);
 
 impl Text for AgentName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[A-Za-z][A-Za-z0-9_-]{0,63}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 2] = [
+            Step::new(b"AZaz", 1, 1),
+            Step::new(b"AZaz09__--", 0, 63),
+        ];
+        pattern::steps(text, &STEPS, "^[A-Za-z][A-Za-z0-9_-]{0,63}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -321,6 +342,8 @@ impl Text for AgentName {
 }
 
 text!(AgentName);
+
+json_schema!(AgentName);
 
 /// Names of agents of one world.
 #[derive(Default)]
@@ -339,6 +362,8 @@ impl List for AgentNames {
 }
 
 list!(AgentNames, AgentName);
+
+json_schema!(AgentNames, AgentName);
 
 /// `active` agents answer; `inactive` ones listen and remember, and never answer; `error` is an active agent
 /// whose last turn failed, until one succeeds.
@@ -399,6 +424,8 @@ impl<'de> Deserialize<'de> for AgentStatus {
     }
 }
 
+json_schema!(AgentStatus);
+
 /// Changes the configuration of an agent of the selected world: its provider, model, prompt and the like.
 /// `config` is a merge patch: what is absent stays as it is, null unsets. The answer is `agent_updated` with
 /// the whole configuration, without the key; every subscriber also gets a `world` event `agent-update`. A
@@ -444,6 +471,8 @@ impl<'de> Deserialize<'de> for AgentUpdate {
     }
 }
 
+json_schema!(AgentUpdate, AgentConfigUpdate, AgentName, WorldName);
+
 /// An agent's configuration or status changed. The whole agent is given as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "agent-update")]
@@ -481,6 +510,8 @@ impl<'de> Deserialize<'de> for AgentUpdateAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(AgentUpdateAction, Agent);
 
 /// A change of an agent, as a merge patch: what is absent stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
@@ -521,6 +552,8 @@ impl<'de> Deserialize<'de> for AgentUpdateBody {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(AgentUpdateBody, AgentConfigUpdate, WritableStatus);
 
 /// The answer to `agent_update`: the agent's configuration as it is now, without its key. Everybody who is
 /// subscribed learns of the change by a `world` event.
@@ -576,6 +609,8 @@ impl<'de> Deserialize<'de> for AgentUpdated {
     }
 }
 
+json_schema!(AgentUpdated, AgentConfig, AgentName, WorldName);
+
 /// The provider's key. It can be written and never read: where an agent is shown, `hasApiKey` says whether it
 /// has one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -591,10 +626,8 @@ impl std::fmt::Debug for ApiKey {
 
 impl Text for ApiKey {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[!-~]{1,512}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 1] = [Step::new(b"!~", 1, 512)];
+        pattern::steps(text, &STEPS, "^[!-~]{1,512}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -604,6 +637,8 @@ impl Text for ApiKey {
 
 text!(ApiKey);
 
+json_schema!(ApiKey);
+
 /// Where the provider is reached: an `http` or `https` URL. The server refuses addresses outside its own list
 /// (`--allow-base-url`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -612,10 +647,18 @@ pub struct BaseUrl(String);
 
 impl Text for BaseUrl {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^https?://[!-~]{1,500}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 9] = [
+            Step::new(b"hh", 1, 1),
+            Step::new(b"tt", 1, 1),
+            Step::new(b"tt", 1, 1),
+            Step::new(b"pp", 1, 1),
+            Step::new(b"ss", 0, 1),
+            Step::new(b"::", 1, 1),
+            Step::new(b"//", 1, 1),
+            Step::new(b"//", 1, 1),
+            Step::new(b"!~", 1, 500),
+        ];
+        pattern::steps(text, &STEPS, "^https?://[!-~]{1,500}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -624,6 +667,8 @@ impl Text for BaseUrl {
 }
 
 text!(BaseUrl);
+
+json_schema!(BaseUrl);
 
 /// What was cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -659,6 +704,8 @@ impl<'de> Deserialize<'de> for Cancelled {
     }
 }
 
+json_schema!(Cancelled, Count, MessageIds);
+
 /// Where a replay met the live end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CaughtUp {
@@ -684,6 +731,8 @@ impl<'de> Deserialize<'de> for CaughtUp {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(CaughtUp, Cursor);
 
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -727,6 +776,8 @@ impl<'de> Deserialize<'de> for ChatBody {
     }
 }
 
+json_schema!(ChatBody, AgentName, ChatContent, DisplayName, SenderName);
+
 /// Stops replies. With the id of a reply, that reply ends; with the id of a chat message, every running and
 /// waiting turn of its chain; without an id, every one of the world. Each running reply gets its end, a
 /// `chat_response` with `finishReason: cancelled` and the text so far; waiting turns vanish. The answer,
@@ -768,6 +819,8 @@ impl<'de> Deserialize<'de> for ChatCancel {
     }
 }
 
+json_schema!(ChatCancel, MessageId, WorldName);
+
 /// What is said in a chat message. An `@name` in it decides which agent answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -784,6 +837,8 @@ impl Text for ChatContent {
 }
 
 text!(ChatContent);
+
+json_schema!(ChatContent);
 
 /// An agent's reply while it is written. A reply has one `messageId`, one start, any number of deltas and
 /// exactly one end. The start has empty `content`, `offset` 0 and a `seq`. A delta holds the text from
@@ -874,6 +929,11 @@ impl<'de> Deserialize<'de> for ChatResponse {
     }
 }
 
+json_schema!(
+    ChatResponse, AgentName, ErrorInfo, FinishReason, MessageId, TextOffset, Usage,
+    WorldName
+);
+
 /// Tries a reply again that ended with `error`, `cancelled` or `interrupted`. The answer, `status` with
 /// `message_accepted`, gives the id of the new reply, which answers the same message and belongs to the same
 /// chain. A retry counts as a human's word: the turn counts of all agents begin anew. `MESSAGE_NOT_FOUND`: the
@@ -914,6 +974,8 @@ impl<'de> Deserialize<'de> for ChatRetry {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(ChatRetry, MessageId, WorldName);
 
 /// Says something in the selected world. The answer, `status` with `message_accepted`, comes when the message
 /// is stored and names the agents that it wakes; the message itself and their replies follow as `event_stream`
@@ -971,6 +1033,8 @@ impl<'de> Deserialize<'de> for ChatSend {
     }
 }
 
+json_schema!(ChatSend, AgentName, ChatContent, DisplayName, SenderName, WorldName);
+
 /// When the stream ends: `settled`, when the question is finished; `never`, when the client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChatUntil {
@@ -1026,6 +1090,8 @@ impl<'de> Deserialize<'de> for ChatUntil {
     }
 }
 
+json_schema!(ChatUntil);
+
 /// The id of one connection: a UUID, made by the server. It says nothing about the user.
 pub type ClientId = uuid::Uuid;
 
@@ -1045,6 +1111,8 @@ impl Text for ClientTimestamp {
 }
 
 text!(ClientTimestamp);
+
+json_schema!(ClientTimestamp);
 
 /// Who this connection is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -1098,6 +1166,8 @@ impl<'de> Deserialize<'de> for Connected {
     }
 }
 
+json_schema!(Connected, SessionToken, Timestamp, UserId);
+
 /// WebSocket connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConnectionStats {
@@ -1131,6 +1201,8 @@ impl<'de> Deserialize<'de> for ConnectionStats {
     }
 }
 
+json_schema!(ConnectionStats, Count);
+
 /// How many of something there are or were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -1145,6 +1217,8 @@ impl Integer for Count {
 }
 
 integer!(Count, u64);
+
+json_schema!(Count);
 
 /// The world to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -1187,6 +1261,8 @@ impl<'de> Deserialize<'de> for CreateWorldBody {
     }
 }
 
+json_schema!(CreateWorldBody, TemplateName, Title);
+
 /// A position in a world's log: `<epoch>:<seq>`. It is also the `id:` of a server-sent event. `<epoch>:0`
 /// stands before the first event. A client may build one from the epoch it was last given and the `seq` of a
 /// frame.
@@ -1196,10 +1272,10 @@ pub struct Cursor(String);
 
 impl Text for Cursor {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
             "^[a-z0-9]{16}:(0|[1-9][0-9]{0,15})$",
         ));
-        scalar::pattern(text, &PATTERN)?;
+        pattern::regex(text, &PATTERN)?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -1208,6 +1284,8 @@ impl Text for Cursor {
 }
 
 text!(Cursor);
+
+json_schema!(Cursor);
 
 /// The name under which a person speaks, in any language. It is shown and kept with the message, and has no
 /// other effect.
@@ -1226,6 +1304,8 @@ impl Text for DisplayName {
 }
 
 text!(DisplayName);
+
+json_schema!(DisplayName);
 
 /// When to come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -1255,6 +1335,8 @@ impl<'de> Deserialize<'de> for Draining {
     }
 }
 
+json_schema!(Draining, RetryAfterMs);
+
 /// The random name of one incarnation of a world's log. It changes when a log is cut by recovery or restored
 /// from a backup, so that a cursor of the old log is never taken for one of the new.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -1263,10 +1345,8 @@ pub struct Epoch(String);
 
 impl Text for Epoch {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[a-z0-9]{16}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 1] = [Step::new(b"az09", 16, 16)];
+        pattern::steps(text, &STEPS, "^[a-z0-9]{16}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -1275,6 +1355,8 @@ impl Text for Epoch {
 }
 
 text!(Epoch);
+
+json_schema!(Epoch);
 
 /// What went wrong. The list may grow; treat a code that you do not know by `retryable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -1409,6 +1491,8 @@ impl<'de> Deserialize<'de> for ErrorCode {
     }
 }
 
+json_schema!(ErrorCode);
+
 /// What more there is to say about an error.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct ErrorDetails {
@@ -1468,6 +1552,8 @@ impl<'de> Deserialize<'de> for ErrorDetails {
     }
 }
 
+json_schema!(ErrorDetails, Cursor, KnownNames, UnresumableReason, Violations);
+
 /// A request was refused or failed; nothing of it was done. `replyTo` names the request, when its `id` could
 /// be read. The connection lives on, except after `UNAUTHENTICATED` and a version that is not spoken, which
 /// close it. The same object stands in `chat_response` when a reply fails.
@@ -1517,6 +1603,8 @@ impl<'de> Deserialize<'de> for ErrorInfo {
     }
 }
 
+json_schema!(ErrorInfo, ErrorCode, ErrorDetails, RetryAfterMs);
+
 /// One event of a world, by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -1565,6 +1653,8 @@ impl From<SystemEvent> for Event {
     }
 }
 
+json_schema!(Event, MessageEvent, SystemEvent, WorldEvent);
+
 /// A durable frame, the same as over WebSocket.
 pub type EventFrame = EncodedFrame;
 
@@ -1585,6 +1675,8 @@ impl List for EventFrames {
 }
 
 list!(EventFrames, EventFrame);
+
+json_schema!(EventFrames);
 
 /// The id of a frame or event made by the server: a UUID, version 7.
 pub type EventId = uuid::Uuid;
@@ -1652,6 +1744,8 @@ impl<'de> Deserialize<'de> for EventKind {
     }
 }
 
+json_schema!(EventKind);
+
 /// A page of a world's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EventPage {
@@ -1696,6 +1790,8 @@ impl<'de> Deserialize<'de> for EventPage {
     }
 }
 
+json_schema!(EventPage, Cursor, EventFrames);
+
 /// An event of the selected world, sent to every subscription whose filter it passes. It is durable: live,
 /// replayed and over HTTP it is the same frame, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -1734,6 +1830,8 @@ impl<'de> Deserialize<'de> for EventStream {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(EventStream, Event, StreamEventType, WorldName);
 
 /// Subscribes to the events of the selected world, in place of the subscription that the connection had. With
 /// `after`, the events after that cursor are replayed first; the live ones follow without a gap and without a
@@ -1788,6 +1886,8 @@ impl<'de> Deserialize<'de> for EventSubscribe {
     }
 }
 
+json_schema!(EventSubscribe, AgentFilter, Cursor, EventTypes, WorldName);
+
 /// The kinds of event that a subscription passes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -1805,6 +1905,8 @@ impl List for EventTypes {
 
 list!(EventTypes, EventKind);
 
+json_schema!(EventTypes, EventKind);
+
 /// One to four of `message`, `world`, `sse` and `system`, with commas between them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -1812,10 +1914,10 @@ pub struct EventTypesParam(String);
 
 impl Text for EventTypesParam {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
             "^(message|world|sse|system)(,(message|world|sse|system)){0,3}$",
         ));
-        scalar::pattern(text, &PATTERN)?;
+        pattern::regex(text, &PATTERN)?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -1824,6 +1926,8 @@ impl Text for EventTypesParam {
 }
 
 text!(EventTypesParam);
+
+json_schema!(EventTypesParam);
 
 /// Ends the subscription of this connection. The world stays selected, its replies go on, and requests are
 /// still answered. The answer is `status` with `unsubscribed`, also when there was no subscription.
@@ -1856,6 +1960,8 @@ impl<'de> Deserialize<'de> for EventUnsubscribe {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(EventUnsubscribe, WorldName);
 
 /// Why a reply ended: `stop`, the model was done; `length`, the model's or the server's limit was reached;
 /// `cancelled`, somebody cancelled it; `error`, the provider failed; `interrupted`, the server stopped while
@@ -1930,6 +2036,8 @@ impl<'de> Deserialize<'de> for FinishReason {
     }
 }
 
+json_schema!(FinishReason);
+
 /// The id of a frame, chosen by its sender. It correlates an answer with its request (`replyTo`) and means
 /// nothing else; it may repeat.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -1947,6 +2055,8 @@ impl Text for FrameId {
 }
 
 text!(FrameId);
+
+json_schema!(FrameId);
 
 /// The state of the server and what it has done since it started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2009,6 +2119,8 @@ impl<'de> Deserialize<'de> for Health {
     }
 }
 
+json_schema!(Health, ConnectionStats, Count, HealthStatus, MessageStats, Seconds);
+
 /// `ok`; `draining`, the server is about to stop and takes no new work; `degraded`, it works, but storage has
 /// failed lately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -2068,6 +2180,8 @@ impl<'de> Deserialize<'de> for HealthStatus {
     }
 }
 
+json_schema!(HealthStatus);
+
 /// An HTTP status of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -2083,6 +2197,8 @@ impl Integer for HttpStatus {
 
 integer!(HttpStatus, u64);
 
+json_schema!(HttpStatus);
+
 /// A key that makes a request safe to repeat: within 24 hours the same key with the same request gives the
 /// same answer, marked `duplicate`, and nothing happens again. The same key with another request is
 /// `CONFLICT`. 1 to 128 printable ASCII characters; a random UUID is a good one.
@@ -2092,10 +2208,8 @@ pub struct IdempotencyKey(String);
 
 impl Text for IdempotencyKey {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[!-~]{1,128}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 1] = [Step::new(b"!~", 1, 128)];
+        pattern::steps(text, &STEPS, "^[!-~]{1,128}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -2104,6 +2218,8 @@ impl Text for IdempotencyKey {
 }
 
 text!(IdempotencyKey);
+
+json_schema!(IdempotencyKey);
 
 /// Values that would have been accepted.
 #[derive(Default)]
@@ -2123,6 +2239,8 @@ impl List for KnownNames {
 
 list!(KnownNames, String);
 
+json_schema!(KnownNames);
+
 /// The longest reply that the model may write, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -2137,6 +2255,8 @@ impl Integer for MaxTokens {
 }
 
 integer!(MaxTokens, u64);
+
+json_schema!(MaxTokens);
 
 /// An agent forgot what it had heard and said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2179,6 +2299,8 @@ impl<'de> Deserialize<'de> for MemoryClearedAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(MemoryClearedAction, AgentName);
 
 /// What became of a chat message or a retry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2223,6 +2345,8 @@ impl<'de> Deserialize<'de> for MessageAccepted {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(MessageAccepted, AgentNames, MessageId, Seq);
 
 /// Somebody said something. It has entered the memory of every other agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2283,6 +2407,8 @@ impl<'de> Deserialize<'de> for MessageEvent {
     }
 }
 
+json_schema!(MessageEvent, MessagePayload, Sender, SenderType, Timestamp);
+
 /// The id of a chat message or of an agent's reply: a UUID in lower case with hyphens. One reply keeps one id
 /// from its start to its message event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -2291,10 +2417,22 @@ pub struct MessageId(String);
 
 impl Text for MessageId {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static STEPS: [Step; 9] = [
+            Step::new(b"09af", 8, 8),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 12, 12),
+        ];
+        pattern::steps(
+            text,
+            &STEPS,
             "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        )?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -2303,6 +2441,8 @@ impl Text for MessageId {
 }
 
 text!(MessageId);
+
+json_schema!(MessageId);
 
 /// A list of replies.
 #[derive(Default)]
@@ -2321,6 +2461,8 @@ impl List for MessageIds {
 }
 
 list!(MessageIds, MessageId);
+
+json_schema!(MessageIds, MessageId);
 
 /// A message as the world heard it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2374,6 +2516,8 @@ impl<'de> Deserialize<'de> for MessagePayload {
     }
 }
 
+json_schema!(MessagePayload, DisplayName, MessageId);
+
 /// Chat messages and replies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MessageStats {
@@ -2408,6 +2552,8 @@ impl<'de> Deserialize<'de> for MessageStats {
     }
 }
 
+json_schema!(MessageStats, Count, Rate);
+
 /// The name of a model, as its provider writes it: 1 to 200 printable ASCII characters without spaces.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -2415,10 +2561,8 @@ pub struct ModelName(String);
 
 impl Text for ModelName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[!-~]{1,200}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 1] = [Step::new(b"!~", 1, 200)];
+        pattern::steps(text, &STEPS, "^[!-~]{1,200}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -2427,6 +2571,8 @@ impl Text for ModelName {
 }
 
 text!(ModelName);
+
+json_schema!(ModelName);
 
 /// An agent to be created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2462,6 +2608,8 @@ impl<'de> Deserialize<'de> for NewAgent {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(NewAgent, AgentName, NewAgentConfig, WritableStatus);
 
 /// How a new agent is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2520,6 +2668,11 @@ impl<'de> Deserialize<'de> for NewAgentConfig {
     }
 }
 
+json_schema!(
+    NewAgentConfig, ApiKey, BaseUrl, MaxTokens, ModelName, ProviderName, SystemPrompt,
+    Temperature
+);
+
 /// Agents to be created, in this order.
 #[derive(Default)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2537,6 +2690,8 @@ impl List for NewAgents {
 }
 
 list!(NewAgents, NewAgent);
+
+json_schema!(NewAgents, NewAgent);
 
 /// A new user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2571,6 +2726,8 @@ impl<'de> Deserialize<'de> for NewSession {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(NewSession, SessionToken, UserId);
 
 /// A message wakes nobody, because nobody is mentioned or the mention names no agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2618,6 +2775,8 @@ impl<'de> Deserialize<'de> for NoRecipientAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(NoRecipientAction, MessageId);
 
 /// What happens when the client leaves early: `continue`, the replies go on and stay in the world; `cancel`,
 /// every running and waiting turn of this question is cancelled.
@@ -2675,6 +2834,8 @@ impl<'de> Deserialize<'de> for OnDisconnect {
     }
 }
 
+json_schema!(OnDisconnect);
+
 /// How many events a page has at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -2689,6 +2850,8 @@ impl Integer for PageLimit {
 }
 
 integer!(PageLimit, u64);
+
+json_schema!(PageLimit);
 
 /// An agent passed control to the human.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2732,6 +2895,8 @@ impl<'de> Deserialize<'de> for PassAction {
     }
 }
 
+json_schema!(PassAction, AgentName);
+
 /// Asks whether the server is there. The answer is `pong`. It needs no world, no payload and changes nothing.
 /// The server watches the connection itself with WebSocket pings; this message is for clients that cannot send
 /// those, as browsers.
@@ -2752,6 +2917,8 @@ impl<'de> Deserialize<'de> for Ping {
     }
 }
 
+json_schema!(Ping);
+
 /// The answer to `ping`. It says nothing but that the server is there; the frame's `timestamp` is the server's
 /// time.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
@@ -2770,6 +2937,8 @@ impl<'de> Deserialize<'de> for Pong {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(Pong);
 
 /// An error as an HTTP answer: a problem document (RFC 9457) with the fields of an `error` frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -2864,6 +3033,11 @@ impl<'de> Deserialize<'de> for Problem {
     }
 }
 
+json_schema!(
+    Problem, Cursor, ErrorCode, HttpStatus, KnownNames, RetryAfterMs, UnresumableReason,
+    Violations
+);
+
 /// Which provider and model a turn uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "provider")]
@@ -2913,6 +3087,8 @@ impl<'de> Deserialize<'de> for ProviderAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(ProviderAction, AgentName, ModelName, ProviderName);
 
 /// Who runs the model. `auto` lets the server decide for each call by what it has keys for, and report its
 /// choice in a `system` event; `openai-compatible` is any server with the OpenAI interface at `baseUrl`, Azure
@@ -3005,6 +3181,8 @@ impl<'de> Deserialize<'de> for ProviderName {
     }
 }
 
+json_schema!(ProviderName);
+
 /// An agent was not woken by another agent's message, because too many of its turns are waiting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "queue-full")]
@@ -3052,6 +3230,8 @@ impl<'de> Deserialize<'de> for QueueFullAction {
     }
 }
 
+json_schema!(QueueFullAction, AgentName, MessageId);
+
 /// Something per second.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -3067,6 +3247,8 @@ impl Number for Rate {
 
 number!(Rate);
 
+json_schema!(Rate);
+
 /// How long to wait before the next try, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3081,6 +3263,8 @@ impl Integer for RetryAfterMs {
 }
 
 integer!(RetryAfterMs, u64);
+
+json_schema!(RetryAfterMs);
 
 /// A message was given to the agents that will answer it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -3128,6 +3312,8 @@ impl<'de> Deserialize<'de> for RoutedAction {
     }
 }
 
+json_schema!(RoutedAction, AgentNames, MessageId);
+
 /// The path of a schema below `/schema/`: one to four segments, and `.json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3135,10 +3321,10 @@ pub struct SchemaPath(String);
 
 impl Text for SchemaPath {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
             "^[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,3}[.]json$",
         ));
-        scalar::pattern(text, &PATTERN)?;
+        pattern::regex(text, &PATTERN)?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -3147,6 +3333,8 @@ impl Text for SchemaPath {
 }
 
 text!(SchemaPath);
+
+json_schema!(SchemaPath);
 
 /// A file that the `script` provider plays instead of asking a model: for tests, for demonstrations, and for
 /// load. For each call the rules are tried in order, and the first whose conditions all hold gives the reply;
@@ -3192,6 +3380,8 @@ impl<'de> Deserialize<'de> for Script {
     }
 }
 
+json_schema!(Script, ModelName, ScriptReply, ScriptRules);
+
 /// This is the agent's first call (1), its second (2), and so on, counted over the life of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3206,6 +3396,8 @@ impl Integer for ScriptCall {
 }
 
 integer!(ScriptCall, u64);
+
+json_schema!(ScriptCall);
 
 /// A part of a reply's text. It is sent in one piece, or word by word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -3250,6 +3442,8 @@ impl<'de> Deserialize<'de> for ScriptChunk {
     }
 }
 
+json_schema!(ScriptChunk, ScriptDelayMs, ScriptRepeat, ScriptSplit, ScriptText);
+
 /// The text of a reply, in order. A reply without any text fails as an empty reply of a model does.
 #[derive(Default)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -3267,6 +3461,8 @@ impl List for ScriptChunks {
 }
 
 list!(ScriptChunks, ScriptChunk);
+
+json_schema!(ScriptChunks, ScriptChunk);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "cut")]
@@ -3308,6 +3504,8 @@ impl<'de> Deserialize<'de> for ScriptCutFault {
     }
 }
 
+json_schema!(ScriptCutFault, ScriptPieces);
+
 /// A pause, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3322,6 +3520,8 @@ impl Integer for ScriptDelayMs {
 }
 
 integer!(ScriptDelayMs, u64);
+
+json_schema!(ScriptDelayMs);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "error")]
@@ -3378,6 +3578,8 @@ impl<'de> Deserialize<'de> for ScriptErrorFault {
     }
 }
 
+json_schema!(ScriptErrorFault, RetryAfterMs, ScriptPhrase, ScriptPieces);
+
 /// A failure, after a number of pieces of the reply; if the reply has fewer, it comes in place of the reply's
 /// end. `error`: the provider reports an error. `hang`: nothing more comes, until a deadline or whoever waits
 /// ends it. `cut`: the connection to the provider breaks.
@@ -3424,6 +3626,8 @@ impl From<ScriptCutFault> for ScriptFault {
         Self::Cut(variant)
     }
 }
+
+json_schema!(ScriptFault, ScriptCutFault, ScriptErrorFault, ScriptHangFault);
 
 /// `stop`: the model had said all; `length`: it reached its limit of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -3480,6 +3684,8 @@ impl<'de> Deserialize<'de> for ScriptFinish {
     }
 }
 
+json_schema!(ScriptFinish);
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "hang")]
 pub struct ScriptHangFault {
@@ -3520,6 +3726,8 @@ impl<'de> Deserialize<'de> for ScriptHangFault {
     }
 }
 
+json_schema!(ScriptHangFault, ScriptPieces);
+
 /// A short text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3537,6 +3745,8 @@ impl Text for ScriptPhrase {
 
 text!(ScriptPhrase);
 
+json_schema!(ScriptPhrase);
+
 /// How many pieces are sent before the failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3552,6 +3762,8 @@ impl Integer for ScriptPieces {
 
 integer!(ScriptPieces, u64);
 
+json_schema!(ScriptPieces);
+
 /// How many times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3566,6 +3778,8 @@ impl Integer for ScriptRepeat {
 }
 
 integer!(ScriptRepeat, u64);
+
+json_schema!(ScriptRepeat);
 
 /// A reply: its text piece by piece, and how it ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -3610,6 +3824,8 @@ impl<'de> Deserialize<'de> for ScriptReply {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(ScriptReply, ScriptChunks, ScriptFault, ScriptFinish, Usage);
 
 /// A reply and the conditions under which it is given. A condition that is left out always holds; a rule
 /// without conditions matches every call.
@@ -3668,6 +3884,8 @@ impl<'de> Deserialize<'de> for ScriptRule {
     }
 }
 
+json_schema!(ScriptRule, AgentName, ScriptCall, ScriptPhrase, ScriptReply, SenderType);
+
 /// The rules, in the order in which they are tried.
 #[derive(Default)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -3685,6 +3903,8 @@ impl List for ScriptRules {
 }
 
 list!(ScriptRules, ScriptRule);
+
+json_schema!(ScriptRules, ScriptRule);
 
 /// `whole`: a chunk is one piece; `words`: each word, with the space before it, is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -3741,6 +3961,8 @@ impl<'de> Deserialize<'de> for ScriptSplit {
     }
 }
 
+json_schema!(ScriptSplit);
+
 /// Text of a reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -3758,6 +3980,8 @@ impl Text for ScriptText {
 
 text!(ScriptText);
 
+json_schema!(ScriptText);
+
 /// A duration in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -3772,6 +3996,8 @@ impl Number for Seconds {
 }
 
 number!(Seconds);
+
+json_schema!(Seconds);
 
 /// Who said or did something: `human`; the name of an agent as it is configured; `system`, the server speaking
 /// in the world; `world`, the world itself.
@@ -3791,6 +4017,8 @@ impl Text for Sender {
 
 text!(Sender);
 
+json_schema!(Sender);
+
 /// Who says a chat message: `HUMAN`, `human` or `user` in any case, or the name of an agent of the world. It
 /// is no place for a person's name; that is what `displayName` is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -3799,10 +4027,11 @@ pub struct SenderName(String);
 
 impl Text for SenderName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[A-Za-z][A-Za-z0-9_-]{0,63}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 2] = [
+            Step::new(b"AZaz", 1, 1),
+            Step::new(b"AZaz09__--", 0, 63),
+        ];
+        pattern::steps(text, &STEPS, "^[A-Za-z][A-Za-z0-9_-]{0,63}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -3811,6 +4040,8 @@ impl Text for SenderName {
 }
 
 text!(SenderName);
+
+json_schema!(SenderName);
 
 /// What a sender is: `human`, `agent`, or `world` for the server itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -3870,6 +4101,8 @@ impl<'de> Deserialize<'de> for SenderType {
     }
 }
 
+json_schema!(SenderType);
+
 /// The number of an event in its world's log. Numbers rise by one within the log; a subscriber sees them rise,
 /// but not every number, because some events are internal or filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -3886,6 +4119,8 @@ impl Integer for Seq {
 
 integer!(Seq, u64);
 
+json_schema!(Seq);
+
 /// The secret that says who a user is: 256 random bits in base64url without padding. It is shown once, when it
 /// is issued.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -3901,10 +4136,8 @@ impl std::fmt::Debug for SessionToken {
 
 impl Text for SessionToken {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
-            "^[A-Za-z0-9_-]{43}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        static STEPS: [Step; 1] = [Step::new(b"AZaz09__--", 43, 43)];
+        pattern::steps(text, &STEPS, "^[A-Za-z0-9_-]{43}$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -3913,6 +4146,8 @@ impl Text for SessionToken {
 }
 
 text!(SessionToken);
+
+json_schema!(SessionToken);
 
 /// No turn of this chain is running or waiting any more: the question is finished. It comes once each time a
 /// chain becomes idle, also when nobody was woken.
@@ -3956,6 +4191,8 @@ impl<'de> Deserialize<'de> for SettledAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(SettledAction, MessageId);
 
 /// Says that a request was done, or that something about this connection changed, by `type`. As an answer it
 /// carries `replyTo`; `connected`, `caught_up` and `draining` come of the server's own accord.
@@ -4047,6 +4284,11 @@ impl From<StatusDraining> for Status {
     }
 }
 
+json_schema!(
+    Status, StatusCancelled, StatusCaughtUp, StatusConnected, StatusDraining,
+    StatusMessageAccepted, StatusSubscribed, StatusUnsubscribed
+);
+
 /// The answer to `chat_cancel`. The ends of the replies are stored before it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "cancelled")]
@@ -4092,6 +4334,8 @@ impl<'de> Deserialize<'de> for StatusCancelled {
     }
 }
 
+json_schema!(StatusCancelled, Cancelled);
+
 /// A replay has reached the live end. It comes once for each replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "caught_up")]
@@ -4136,6 +4380,8 @@ impl<'de> Deserialize<'de> for StatusCaughtUp {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(StatusCaughtUp, CaughtUp);
 
 /// The first frame of every connection. A connection that is refused for its token or version gets an `error`
 /// instead.
@@ -4183,6 +4429,8 @@ impl<'de> Deserialize<'de> for StatusConnected {
     }
 }
 
+json_schema!(StatusConnected, Connected);
+
 /// The server is about to stop and will close the connection with 1001.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "draining")]
@@ -4227,6 +4475,8 @@ impl<'de> Deserialize<'de> for StatusDraining {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(StatusDraining, Draining);
 
 /// The answer to `chat_send` and `chat_retry`: the message or the retry is stored and survives a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -4273,6 +4523,8 @@ impl<'de> Deserialize<'de> for StatusMessageAccepted {
     }
 }
 
+json_schema!(StatusMessageAccepted, MessageAccepted);
+
 /// The answer to `event_subscribe`. No frame of the previous subscription follows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "subscribed")]
@@ -4318,6 +4570,8 @@ impl<'de> Deserialize<'de> for StatusSubscribed {
     }
 }
 
+json_schema!(StatusSubscribed, Subscribed);
+
 /// The answer to `event_unsubscribe`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "unsubscribed")]
@@ -4362,6 +4616,8 @@ impl<'de> Deserialize<'de> for StatusUnsubscribed {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(StatusUnsubscribed, Unsubscribed);
 
 /// The kinds of event that travel in `event_stream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -4421,6 +4677,8 @@ impl<'de> Deserialize<'de> for StreamEventType {
     }
 }
 
+json_schema!(StreamEventType);
+
 /// Where a subscription begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Subscribed {
@@ -4453,6 +4711,8 @@ impl<'de> Deserialize<'de> for Subscribed {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(Subscribed, Cursor);
 
 /// What the server decided, by `action`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -4531,6 +4791,11 @@ impl From<ProviderAction> for SystemAction {
     }
 }
 
+json_schema!(
+    SystemAction, NoRecipientAction, PassAction, ProviderAction, QueueFullAction,
+    RoutedAction, TurnLimitAction
+);
+
 /// Why the server did what it did. Its sender is `system`; it is sent only to those who subscribe to `system`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "system")]
@@ -4590,6 +4855,8 @@ impl<'de> Deserialize<'de> for SystemEvent {
     }
 }
 
+json_schema!(SystemEvent, Sender, SenderType, SystemAction, Timestamp);
+
 /// What an agent is told about itself before every conversation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -4607,6 +4874,8 @@ impl Text for SystemPrompt {
 
 text!(SystemPrompt);
 
+json_schema!(SystemPrompt);
+
 /// How freely the model chooses its words, from 0 (always the likeliest) to 2.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -4621,6 +4890,8 @@ impl Number for Temperature {
 }
 
 number!(Temperature);
+
+json_schema!(Temperature);
 
 /// A template world: what a new world is cloned from. It is a file `<name>.json`, or a folder `<name>` with
 /// this as `template.json`; in a folder the system prompt of an agent may stand beside it in `<agent>.md`
@@ -4666,6 +4937,8 @@ impl<'de> Deserialize<'de> for Template {
     }
 }
 
+json_schema!(Template, NewAgents, TemplateDescription, TemplateName, TurnLimit);
+
 /// One or two sentences that say what a template is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -4683,6 +4956,8 @@ impl Text for TemplateDescription {
 
 text!(TemplateDescription);
 
+json_schema!(TemplateDescription);
+
 /// The name of a template world. It has the form of a world's name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -4690,10 +4965,10 @@ pub struct TemplateName(String);
 
 impl Text for TemplateName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
             "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$",
         ));
-        scalar::pattern(text, &PATTERN)?;
+        pattern::regex(text, &PATTERN)?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -4702,6 +4977,8 @@ impl Text for TemplateName {
 }
 
 text!(TemplateName);
+
+json_schema!(TemplateName);
 
 /// The templates by name, at most the first 1,000.
 #[derive(Default)]
@@ -4720,6 +4997,8 @@ impl List for TemplateSummaries {
 }
 
 list!(TemplateSummaries, TemplateSummary);
+
+json_schema!(TemplateSummaries, TemplateSummary);
 
 /// A template, in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -4758,6 +5037,8 @@ impl<'de> Deserialize<'de> for TemplateSummary {
     }
 }
 
+json_schema!(TemplateSummary, Count, TemplateDescription, TemplateName);
+
 /// A position in a text, in Unicode code points from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -4773,11 +5054,15 @@ impl Integer for TextOffset {
 
 integer!(TextOffset, u64);
 
+json_schema!(TextOffset);
+
 /// A moment: RFC 3339 in UTC with milliseconds, such as `2026-01-15T10:00:00.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
 timestamp!(Timestamp);
+
+json_schema!(Timestamp);
 
 /// A title of a world for people to read, in any language.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -4796,6 +5081,8 @@ impl Text for Title {
 
 text!(Title);
 
+json_schema!(Title);
+
 /// How many model calls each agent may make before a human speaks again. At the limit the agent hands control
 /// to the human.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -4811,6 +5098,8 @@ impl Integer for TurnLimit {
 }
 
 integer!(TurnLimit, u64);
+
+json_schema!(TurnLimit);
 
 /// An agent reached the world's turn limit and handed control to the human.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -4858,6 +5147,8 @@ impl<'de> Deserialize<'de> for TurnLimitAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(TurnLimitAction, AgentName, Count);
 
 /// Why a cursor cannot be resumed: `epoch`, it belongs to another log; `future`, it lies beyond the end of the
 /// log; `expired`, what follows it is no longer kept.
@@ -4918,6 +5209,8 @@ impl<'de> Deserialize<'de> for UnresumableReason {
     }
 }
 
+json_schema!(UnresumableReason);
+
 /// Nothing more is said.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Unsubscribed {}
@@ -4935,6 +5228,8 @@ impl<'de> Deserialize<'de> for Unsubscribed {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(Unsubscribed);
 
 /// The tokens that one reply cost, as its provider counted them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -4971,6 +5266,8 @@ impl<'de> Deserialize<'de> for Usage {
     }
 }
 
+json_schema!(Usage, Count);
+
 /// The id of an anonymous user. The same on every device that uses the user's session token.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -4978,10 +5275,27 @@ pub struct UserId(String);
 
 impl Text for UserId {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static STEPS: [Step; 14] = [
+            Step::new(b"aa", 1, 1),
+            Step::new(b"nn", 1, 1),
+            Step::new(b"oo", 1, 1),
+            Step::new(b"nn", 1, 1),
+            Step::new(b"__", 1, 1),
+            Step::new(b"09af", 8, 8),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09af", 12, 12),
+        ];
+        pattern::steps(
+            text,
+            &STEPS,
             "^anon_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        ));
-        scalar::pattern(text, &PATTERN)?;
+        )?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -4991,11 +5305,14 @@ impl Text for UserId {
 
 text!(UserId);
 
+json_schema!(UserId);
+
 /// One place where a request breaks its schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Where, as a JSON Pointer into the payload or body; empty is the whole of it. A parameter of an HTTP request
-    /// stands below `/path`, `/query` or `/headers`.
+    /// Where, as a JSON Pointer: over WebSocket into the whole frame (`/payload/content`), over HTTP into the body
+    /// (`/message`); empty is the whole of it. A parameter of an HTTP request stands below `/path`, `/query` or
+    /// `/header`: `/query/limit`.
     pub pointer: String,
     /// The schema keyword that is violated, such as `required` or `maxLength`. What no schema can say has words of
     /// its own, such as `duplicateKey`.
@@ -5037,6 +5354,8 @@ impl<'de> Deserialize<'de> for Violation {
     }
 }
 
+json_schema!(Violation);
+
 /// The violations that were found, at most 32.
 #[derive(Default)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5054,6 +5373,8 @@ impl List for Violations {
 }
 
 list!(Violations, Violation);
+
+json_schema!(Violations, Violation);
 
 /// A world of the caller's own, or a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5117,6 +5438,10 @@ impl<'de> Deserialize<'de> for World {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(
+    World, AgentList, Cursor, TemplateName, Title, WorldKind, WorldName, WorldState
+);
 
 /// A change of a world, by `action`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5226,6 +5551,12 @@ impl From<SettledAction> for WorldAction {
     }
 }
 
+json_schema!(
+    WorldAction, AgentCreatedAction, AgentDeletedAction, AgentUpdateAction,
+    MemoryClearedAction, SettledAction, WorldCreatedAction, WorldReloadAction,
+    WorldUpdatedAction
+);
+
 /// The world was created; the first event of its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "world-created")]
@@ -5272,6 +5603,8 @@ impl<'de> Deserialize<'de> for WorldCreatedAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(WorldCreatedAction, Title, TurnLimit);
 
 /// The world or one of its agents changed, or a question is finished. Its sender is `world`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5332,6 +5665,8 @@ impl<'de> Deserialize<'de> for WorldEvent {
     }
 }
 
+json_schema!(WorldEvent, Sender, SenderType, Timestamp, WorldAction);
+
 /// `world` is a world of the caller's own; `template` is a template, which is read-only and has no history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorldKind {
@@ -5387,6 +5722,8 @@ impl<'de> Deserialize<'de> for WorldKind {
     }
 }
 
+json_schema!(WorldKind);
+
 /// The name of a world, 1 to 64 characters: ASCII letters, digits, space, `_` and `-`; it begins with a letter
 /// or digit and does not end in a space. It is unique among the worlds of its user; names that differ only in
 /// the case of letters are one name. A name in any language goes into the title.
@@ -5396,10 +5733,10 @@ pub struct WorldName(String);
 
 impl Text for WorldName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| scalar::regex(
+        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
             "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$",
         ));
-        scalar::pattern(text, &PATTERN)?;
+        pattern::regex(text, &PATTERN)?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -5408,6 +5745,8 @@ impl Text for WorldName {
 }
 
 text!(WorldName);
+
+json_schema!(WorldName);
 
 /// A change of a world's settings, as a merge patch.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
@@ -5442,6 +5781,8 @@ impl<'de> Deserialize<'de> for WorldPatch {
     }
 }
 
+json_schema!(WorldPatch, Title, TurnLimit);
+
 /// Drops the state of the selected world that the server holds in memory and rebuilds it from the world's log.
 /// Nothing is lost and running replies go on; the template is not read again. The answer is `world_reloaded`;
 /// every subscriber gets a `world` event `world-reload`. `CONFLICT`: no world is selected.
@@ -5474,6 +5815,8 @@ impl<'de> Deserialize<'de> for WorldReload {
     }
 }
 
+json_schema!(WorldReload, WorldName);
+
 /// The world's state was rebuilt from its log.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 #[serde(tag = "action", rename = "world-reload")]
@@ -5504,6 +5847,8 @@ impl<'de> Deserialize<'de> for WorldReloadAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(WorldReloadAction);
 
 /// The answer to `world_reload`: the world as it was rebuilt from its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5574,6 +5919,10 @@ impl<'de> Deserialize<'de> for WorldReloaded {
     }
 }
 
+json_schema!(
+    WorldReloaded, AgentList, Cursor, TemplateName, Title, WorldName, WorldState
+);
+
 /// Opens a world and makes it the world of this connection. A world of this name that the user already has is
 /// opened as it stands; otherwise the template is cloned into a new one. The answer is `world_selected`, with
 /// everything needed to show the world, and the connection is subscribed to its `message`, `world` and `sse`
@@ -5634,6 +5983,8 @@ impl<'de> Deserialize<'de> for WorldSelect {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(WorldSelect, Cursor, TemplateName, Title, WorldName);
 
 /// The answer to `world_select`: the world as it is now. Events after `cursor` follow, or after the cursor
 /// that was asked for; no frame of another world follows it.
@@ -5705,6 +6056,10 @@ impl<'de> Deserialize<'de> for WorldSelected {
     }
 }
 
+json_schema!(
+    WorldSelected, AgentList, Cursor, TemplateName, Title, WorldName, WorldState
+);
+
 /// The settings of a world that its agents live by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WorldState {
@@ -5737,6 +6092,8 @@ impl<'de> Deserialize<'de> for WorldState {
     }
 }
 
+json_schema!(WorldState, TurnLimit, WorldName);
+
 /// The caller's worlds by name, at most the first 1,000.
 #[derive(Default)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5754,6 +6111,8 @@ impl List for WorldSummaries {
 }
 
 list!(WorldSummaries, WorldSummary);
+
+json_schema!(WorldSummaries, WorldSummary);
 
 /// One of the caller's worlds, in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5804,6 +6163,8 @@ impl<'de> Deserialize<'de> for WorldSummary {
     }
 }
 
+json_schema!(WorldSummary, TemplateName, Timestamp, Title, WorldName);
+
 /// A setting of the world changed. All settings are given as they are now; no `title`, no title.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "world-updated")]
@@ -5850,6 +6211,8 @@ impl<'de> Deserialize<'de> for WorldUpdatedAction {
         object::deserialize(deserializer)
     }
 }
+
+json_schema!(WorldUpdatedAction, Title, TurnLimit);
 
 /// The statuses that a client may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -5905,6 +6268,8 @@ impl<'de> Deserialize<'de> for WritableStatus {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+json_schema!(WritableStatus);
 
 /// The types of the client's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -6429,6 +6794,13 @@ impl<'de> Object<'de> for ServerFrame {
             }
         }
         let kind = kind.required()?;
+        if seq.peek().is_some()
+            && !matches!(
+                kind, ServerMessageType::ChatResponse | ServerMessageType::EventStream
+            )
+        {
+            return Err(object::unknown_field());
+        }
         Ok(Self {
             id: id.required()?,
             timestamp: timestamp.required()?,

@@ -50,7 +50,8 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
             json_schema::json_schema,
             list::{List, list},
             object::{self, Field, Object},
-            scalar::{self, Integer, Number, Step, Text, integer, number, text},
+            pattern::{self, Step},
+            scalar::{self, Integer, Number, Text, integer, number, text},
             timestamp::timestamp,
         };
         #(#types)*

@@ -26,13 +26,13 @@ pub(super) fn check(pattern: &str) -> TokenStream {
             });
             quote! {
                 static STEPS: [Step; #count] = [#(#steps),*];
-                scalar::steps(text, &STEPS, #pattern)?;
+                pattern::steps(text, &STEPS, #pattern)?;
             }
         }
         None => quote! {
             static PATTERN: std::sync::LazyLock<regex::Regex> =
-                std::sync::LazyLock::new(|| scalar::regex(#pattern));
-            scalar::pattern(text, &PATTERN)?;
+                std::sync::LazyLock::new(|| pattern::compiled(#pattern));
+            pattern::regex(text, &PATTERN)?;
         },
     }
 }

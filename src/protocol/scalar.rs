@@ -1,9 +1,8 @@
 //! What the generated strings and numbers have in common: a private field, one check, and no way around it.
 //! A generated type says only its limits ([`Text`], [`Integer`], [`Number`]); the macros here add the rest.
 
-use std::{fmt, marker::PhantomData, sync::LazyLock};
+use std::{fmt, marker::PhantomData};
 
-use regex::Regex;
 use serde::de::{self, Visitor};
 
 /// Why a value is not what its definition asks for: the keyword that it violates and what that keyword
@@ -77,51 +76,6 @@ pub(crate) fn length(text: &str, min: usize, max: usize) -> Result<(), Invalid> 
     } else {
         Ok(())
     }
-}
-
-pub(crate) fn pattern(text: &str, regex: &LazyLock<Regex>) -> Result<(), Invalid> {
-    if regex.is_match(text) { Ok(()) } else { Err(Invalid::new("pattern", regex.as_str())) }
-}
-
-/// `min` to `max` bytes out of an ASCII class: one part of a pattern that needs no regex engine.
-pub(crate) struct Step {
-    class: [bool; 256],
-    min: usize,
-    max: usize,
-}
-
-impl Step {
-    /// `ranges` holds first and last byte of each range.
-    pub(crate) const fn new(ranges: &[u8], min: usize, max: usize) -> Self {
-        let (mut class, mut at) = ([false; 256], 0);
-        while at + 1 < ranges.len() {
-            let mut byte = ranges[at] as usize;
-            while byte <= ranges[at + 1] as usize {
-                class[byte] = true;
-                byte += 1;
-            }
-            at += 2;
-        }
-        Self { class, min, max }
-    }
-}
-
-/// Checks a pattern that the build found to be a sequence of [`Step`]s, of which each takes all that it can.
-pub(crate) fn steps(text: &str, steps: &[Step], pattern: &str) -> Result<(), Invalid> {
-    let mut rest = text.as_bytes();
-    for step in steps {
-        let taken = rest.iter().take(step.max).take_while(|byte| step.class[usize::from(**byte)]).count();
-        if taken < step.min {
-            return Err(Invalid::new("pattern", pattern));
-        }
-        rest = &rest[taken..];
-    }
-    if rest.is_empty() { Ok(()) } else { Err(Invalid::new("pattern", pattern)) }
-}
-
-/// Compiles a pattern of the schema. The build has compiled it before, so it cannot fail here.
-pub(crate) fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap_or_else(|error| unreachable!("a pattern of the schema does not compile: {error}"))
 }
 
 pub(crate) struct TextVisitor<T>(pub PhantomData<T>);

@@ -19,6 +19,7 @@ fn done(outcome: (Option<i32>, String)) {
 
 async fn history(client: &mut Client, world: &str) -> Vec<Frame> {
     client.select("stage", world).await;
+    client.drain().await;
     let all = json!({"eventTypes": ["message", "world", "sse", "system"], "after": client.at(0)});
     client.ok("event_subscribe", all).await;
     let mut frames = client.until(|frame| frame.status("caught_up").is_some()).await;

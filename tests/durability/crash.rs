@@ -113,28 +113,26 @@ fn id(value: &Value) -> String {
 }
 
 /// Subscribes to everything from the beginning, and reads on until nothing is open any more.
-async fn history(host: &Host, token: &str, world: &str) -> (Client, Vec<Frame>) {
+async fn history(host: &Host, token: &str, world: &str) -> Vec<Frame> {
     let mut client = host.client_of(token).await;
     client.select("stage", world).await;
+    client.ok("event_unsubscribe", json!({})).await;
+    client.drain().await;
     let all = json!({"eventTypes": ["message", "world", "sse", "system"], "after": client.at(0)});
     client.ok("event_subscribe", all).await;
-    let mut frames = client.until(|frame| frame.status("caught_up").is_some()).await;
-    loop {
-        let mut open = HashSet::new();
-        for frame in &frames {
-            match frame.event("message") {
-                Some(message) if message["messageId"] == message["rootId"] => drop(open.insert(message["rootId"].clone())),
-                _ => {}
-            }
-            if let Some(settled) = frame.action("settled") {
-                open.remove(&settled["rootId"]);
-            }
+    let (mut frames, mut open, mut caught_up) = (Vec::new(), HashSet::new(), false);
+    while !caught_up || !open.is_empty() {
+        let frame = client.next().await;
+        caught_up |= frame.status("caught_up").is_some();
+        if let Some(message) = frame.event("message").filter(|message| message["messageId"] == message["rootId"]) {
+            open.insert(message["rootId"].clone());
         }
-        if open.is_empty() {
-            return (client, frames);
+        if let Some(settled) = frame.action("settled") {
+            open.remove(&settled["rootId"]);
         }
-        frames.push(client.next().await);
+        frames.push(frame);
     }
+    frames
 }
 
 /// What must hold of a whole history, whatever happened to the process that wrote it. Returns the replies in it, and
@@ -258,7 +256,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_comes_twice_however_often_it_i
         let mut client = server.client_of(&token).await;
         client.select("stage", &world).await;
         again(&mut client, &mut told, &mut stored).await;
-        let (_, frames) = history(&server, &token, &world).await;
+        let frames = history(&server, &token, &world).await;
         let counts = check(&frames, &told);
         if (kill + 1) % KILLS_OF_A_WORLD == 0 || kill + 1 == kills {
             records += dense(&server.http_of(&token), &world).await;

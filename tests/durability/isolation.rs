@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     program::script,
     random::{Random, size},
-    support::{Frame, Host, TestServer},
+    support::{Frame, Host, Http, TestServer},
     wire::Wire,
 };
 
@@ -16,8 +16,7 @@ const WORLDS: [&str; 3] = ["shared", "Same name", "third"];
 /// A user, everything that reached it, and what only it may know.
 struct User {
     mark: &'static str,
-    host: Host,
-    token: String,
+    http: Http,
     wire: Wire,
     received: String,
     own: HashSet<String>,
@@ -35,7 +34,7 @@ impl User {
         let greeting = wire.next().await.expect("a greeting");
         let user = greeting.payload()["data"]["userId"].as_str().expect("a user").to_owned();
         let own = HashSet::from([mark.to_owned(), token.clone(), user]);
-        let mut user = Self { mark, host, token, wire, received: greeting.text, own, world: WORLDS[0], steps: 0 };
+        let mut user = Self { mark, http, wire, received: greeting.text, own, world: WORLDS[0], steps: 0 };
         for world in WORLDS {
             user.ask("world_select", json!({"templateName": "stage", "worldName": world})).await;
             user.world = world;
@@ -77,9 +76,8 @@ impl User {
 
     /// Over HTTP; what comes back counts as received.
     async fn http(&mut self, method: &str, path: &str, body: Option<Value>) {
-        let http = self.host.http_of(&self.token);
         let path = format!("/worlds/{}{path}", self.world.replace(' ', "%20"));
-        let answer = http.call(method, &path, &[], body.map(|body| body.to_string().into_bytes())).await;
+        let answer = self.http.call(method, &path, &[], body.map(|body| body.to_string().into_bytes())).await;
         self.received.push_str(&answer.text);
         self.received.push_str(&format!("{:?}", answer.headers));
     }

@@ -170,7 +170,11 @@ fn check(conn: &Connection, database: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(failed)?;
-    if verdict == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: database.to_owned(), detail: verdict }) }
+    // A line that names the database, and one for what is wrong.
+    match verdict.lines().last().unwrap_or_default() {
+        "ok" => Ok(()),
+        detail => Err(OpenError::Corrupt { path: database.to_owned(), detail: detail.to_owned() }),
+    }
 }
 
 fn refusal(database: &Path, error: rusqlite::Error) -> OpenError {

@@ -254,7 +254,7 @@ fn check(stage: &Stage, from: usize, busy: &BTreeSet<MessageId>, seen: &mut Seen
     }
     assert_eq!(*mirror, stage.world, "whoever reads the log has the same world");
     seen.steps += 1;
-    if seen.steps % 97 == 0 {
+    if seen.steps.is_multiple_of(97) {
         let snapshot = serde_json::to_vec(&stage.world).unwrap();
         let restored: World = serde_json::from_slice(&snapshot).unwrap();
         assert_eq!(restored, stage.world);

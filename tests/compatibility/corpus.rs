@@ -1,0 +1,144 @@
+//! The proof of a label: documents that pass before an edit, held to what is accepted after it, and the reverse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jsonschema::{Draft, Validator};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    codegen::catalogue::File,
+    mutate::{apply, variants},
+    node::Node,
+    surface::{Direction, Slot, Surface, open},
+};
+
+pub struct Verdict {
+    pub broken: BTreeSet<Direction>,
+    /// How many documents were looked at.
+    pub frames: usize,
+}
+
+type Version<'v> = (&'v [File], &'v Surface);
+
+/// What the documents say about an edit.
+pub fn verdict(before: (&Vec<File>, &Surface), after: (&Vec<File>, &Surface)) -> Verdict {
+    let (before, after): (Version, Version) = ((before.0, before.1), (after.0, after.1));
+    let mut verdict = Verdict { broken: BTreeSet::new(), frames: 0 };
+    let (old_examples, new_examples) = (examples(before.0), examples(after.0));
+    let names: BTreeSet<&String> = before.1.slots.keys().chain(after.1.slots.keys()).collect();
+    for name in names {
+        let documents = old_examples.get(name).into_iter().chain(new_examples.get(name)).flatten();
+        match (before.1.slots.get(name), after.1.slots.get(name)) {
+            (Some(old), Some(new)) if old.schema != new.schema => {
+                let documents = near(documents, [old, new]);
+                verdict.frames += documents.len();
+                if is_broken(old, new, &documents) {
+                    verdict.broken.insert(old.direction);
+                }
+            }
+            (Some(_), Some(_)) => {}
+            // Nobody is there any more, or not yet, to accept what is sent.
+            (Some(slot), None) => drop(verdict.broken.insert(slot.direction)),
+            (None, Some(slot)) if slot.direction == Direction::ServerToClient => {
+                let reaches_old = before.1.slots.contains_key(&format!("client {}", name.trim_start_matches("server ")));
+                if name.starts_with("server ") && !reaches_old {
+                    verdict.broken.insert(slot.direction);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    verdict
+}
+
+/// Whether some document may be sent by one and is refused by the other.
+fn is_broken(old: &Slot, new: &Slot, documents: &[Value]) -> bool {
+    let (sent, accepted) = match old.direction {
+        Direction::ClientToServer => (validator(&old.schema), validator(&new.schema)),
+        Direction::ServerToClient => (validator(&new.schema), validator(&open(&old.schema))),
+    };
+    let mut sendable = documents.iter().filter(|document| sent.is_valid(document)).peekable();
+    assert!(sendable.peek().is_some(), "no document is valid: the corpus shows nothing");
+    sendable.any(|document| !accepted.is_valid(document))
+}
+
+/// The documents, and what lies just inside and outside of each schema around them.
+fn near<'d>(documents: impl Iterator<Item = &'d Value>, slots: [&Slot; 2]) -> Vec<Value> {
+    let mut all = Vec::new();
+    for document in documents {
+        let node = Node::from(document);
+        all.push(document.clone());
+        for slot in slots {
+            for variant in variants(&slot.schema, &slot.schema, &node) {
+                let mut near = node.clone();
+                if apply(&mut near, &variant)
+                    && let Ok(value) = serde_json::from_str(&near.to_string())
+                {
+                    all.push(value);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The examples of a version by the slot that they belong to.
+fn examples(files: &[File]) -> BTreeMap<String, Vec<Value>> {
+    let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for file in files {
+        for payload in file.json["examples"].as_array().into_iter().flatten() {
+            if file.is_in("client") {
+                let frame = json!({"id": "1", "type": file.stem(), "payload": payload});
+                found.entry(format!("client {}", file.stem())).or_default().extend(with(
+                    frame,
+                    [("idempotencyKey", json!("7d0f3c5e")), ("timestamp", json!("2026-01-15T10:00:00Z"))],
+                ));
+            } else if file.is_in("server") {
+                let frame = json!({
+                    "id": "019bc0d1-7a50-7c3e-9f21-3a5d8c6e1b50", "type": file.stem(),
+                    "timestamp": "2026-01-15T10:01:10.000Z", "payload": payload,
+                });
+                let more = [("seq", json!(5)), ("replyTo", json!("1"))];
+                found.entry(format!("server {}", file.stem())).or_default().extend(with(frame, more));
+            } else {
+                found.entry(format!("document {}", file.title())).or_default().push(payload.clone());
+            }
+        }
+        for example in file.json["x-examples"].as_object().into_iter().flat_map(Map::values) {
+            let id = file.stem();
+            let mut parameters = Map::new();
+            for (place, group) in [("path", "pathParameters"), ("query", "query"), ("header", "headers")] {
+                for (name, value) in example[group].as_object().into_iter().flatten() {
+                    parameters.insert(format!("{place}/{name}"), value.clone());
+                }
+            }
+            found.entry(format!("{id} parameters")).or_default().push(Value::Object(parameters));
+            let media = |content: &Value| content.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<_>>();
+            for media in media(&file.json["x-route"]["request"]) {
+                found.entry(format!("{id} request {media}")).or_default().extend(example.get("request").cloned());
+            }
+            for (status, response) in file.json["x-route"]["responses"].as_object().into_iter().flatten() {
+                for media in media(&response["content"]) {
+                    let body = example["response"].get("body").cloned();
+                    found.entry(format!("{id} {status} {media}")).or_default().extend(body);
+                }
+                found.entry(format!("{id} {status} headers")).or_default().push(json!({}));
+            }
+        }
+    }
+    found
+}
+
+/// A frame alone, and with each of the fields that it may have.
+fn with<const N: usize>(frame: Value, more: [(&str, Value); N]) -> Vec<Value> {
+    let added = more.map(|(field, value)| {
+        let mut frame = frame.clone();
+        frame[field] = value;
+        frame
+    });
+    std::iter::once(frame).chain(added).collect()
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).build(schema).expect("a schema")
+}
