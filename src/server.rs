@@ -16,8 +16,7 @@ use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     config::Config,
-    demo,
-    http, listen,
+    demo, http, listen,
     log::{
         Store,
         sqlite::{self, Sqlite},

@@ -21,7 +21,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["error", "log", "peer", "problem", "protocol", "session", "shutdown", "world"]),
     ("listen", &["peer", "shutdown"]),
     ("upkeep", &["error", "session", "world"]),
-    ("server", &["config", "demo", "error", "http", "listen", "log", "protocol", "provider", "session", "shutdown", "upkeep", "world", "ws"]),
+    (
+        "server",
+        &[
+            "config", "demo", "error", "http", "listen", "log", "protocol", "provider", "session", "shutdown",
+            "upkeep", "world", "ws",
+        ],
+    ),
 ];
 
 #[test]

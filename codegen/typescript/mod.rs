@@ -109,8 +109,8 @@ fn union(name: &str, description: &str, members: impl IntoIterator<Item = String
 
 /// A name as the key of an object: in quotes only where it must be.
 fn key(name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
+    let plain =
+        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
     let number = !name.is_empty() && !name.starts_with('0') && name.chars().all(|c| c.is_ascii_digit());
     if plain || number { name.to_owned() } else { quoted(name) }
 }

@@ -16,8 +16,12 @@ pub fn protocol(model: &Model, published: &Published) -> String {
     let catalogue = published.catalogue;
     let mut parts = vec![HEADER.to_owned()];
     parts.extend(model.types.iter().map(|(name, entry)| definition(model, catalogue, name, entry)));
-    parts.extend(catalogue.client.iter().map(|message| frame(&client_frame(&catalogue.client_envelope, message), message)));
-    parts.extend(catalogue.server.iter().map(|message| frame(&server_frame(&catalogue.server_envelope, message), message)));
+    parts.extend(
+        catalogue.client.iter().map(|message| frame(&client_frame(&catalogue.client_envelope, message), message)),
+    );
+    parts.extend(
+        catalogue.server.iter().map(|message| frame(&server_frame(&catalogue.server_envelope, message), message)),
+    );
     parts.push(union("ClientMessage", "Any frame that a client sends.", frames(&catalogue.client)));
     parts.push(union("ServerMessage", "Any frame that the server sends.", frames(&catalogue.server)));
     parts.push(payloads("ClientPayloads", "What a client sends, by message type.", &catalogue.client));
@@ -78,7 +82,8 @@ fn frame(schema: &Value, message: &Message) -> String {
             default: None,
         })
         .collect();
-    let description = format!("A frame of the type `{}`: the envelope, and {{@link {}}} in it.", message.wire, message.title);
+    let description =
+        format!("A frame of the type `{}`: the envelope, and {{@link {}}} in it.", message.wire, message.title);
     interface(&frame_name(message), &description, &properties)
 }
 
@@ -109,6 +114,7 @@ fn replies(model: &Model, catalogue: &Catalogue) -> String {
         };
         Some(format!("  {}: {kind};\n", key(&message.wire)))
     });
-    let description = "The payload of the frame that answers each message of a client. Instead of it an `error` may come.";
+    let description =
+        "The payload of the frame that answers each message of a client. Instead of it an `error` may come.";
     format!("{}export interface Replies {{\n{}}}\n", docs("", description), lines.collect::<String>())
 }

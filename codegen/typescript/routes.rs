@@ -119,10 +119,7 @@ fn function(model: &Model, route: &Route, summary: &str, media: &str, form: Form
         (true, true) => format!("input: {}Input = {{}}, ", route.title),
         (true, false) => format!("input: {}Input, ", route.title),
     };
-    let mut fields = vec![
-        format!("method: {}", quoted(&route.method)),
-        format!("path: {}", address(model, route)),
-    ];
+    let mut fields = vec![format!("method: {}", quoted(&route.method)), format!("path: {}", address(model, route))];
     fields.extend(named("query", &route.query));
     fields.extend(named("headers", &route.headers));
     if let Some((media, content)) = route.request.first() {
@@ -135,7 +132,8 @@ fn function(model: &Model, route: &Route, summary: &str, media: &str, form: Form
     }
     let fields: String = fields.iter().map(|field| format!("    {field},\n")).collect();
     let errors: Vec<String> = route.errors.iter().map(|code| format!("`{code}`")).collect();
-    let errors = if errors.is_empty() { String::new() } else { format!("\n@throws AgentWorldError with {}", errors.join(", ")) };
+    let errors =
+        if errors.is_empty() { String::new() } else { format!("\n@throws AgentWorldError with {}", errors.join(", ")) };
     let description = format!("{summary}: `{} {}`.\n\n{}\n{errors}", route.method, route.path, route.description);
     format!(
         "{}export function {name}(server: Server, {argument}options?: CallOptions): Promise<{result}> {{\n  return {call}(server, {{\n{fields}  }}, options);\n}}\n",
@@ -157,7 +155,9 @@ fn address(model: &Model, route: &Route) -> String {
 }
 
 fn named(field: &str, parameters: &[Parameter]) -> Option<String> {
-    let pairs: Vec<String> =
-        parameters.iter().map(|parameter| format!("{}: input.{}", key(&parameter.name), camel(&parameter.name))).collect();
+    let pairs: Vec<String> = parameters
+        .iter()
+        .map(|parameter| format!("{}: input.{}", key(&parameter.name), camel(&parameter.name)))
+        .collect();
     (!pairs.is_empty()).then(|| format!("{field}: {{ {} }}", pairs.join(", ")))
 }

@@ -16,6 +16,9 @@ pub fn schemas(published: &Published) -> String {
         "{HEADER}\n{}export const BUNDLE: Readonly<Record<string, unknown>> = {};\n\n{}export const FRAMES: Readonly<Record<string, string>> = {{\n{frames}}};\n",
         docs("", "Every message, body and definition in one JSON Schema (2020-12), under `$defs`."),
         pretty(&published.bundle()).trim_end(),
-        docs("", "The definition of each server frame: by type, or by type and variant where the payload has variants."),
+        docs(
+            "",
+            "The definition of each server frame: by type, or by type and variant where the payload has variants."
+        ),
     )
 }

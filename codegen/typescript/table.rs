@@ -11,7 +11,11 @@ use super::{
 
 pub fn tables(model: &Model, catalogue: &Catalogue) -> Vec<String> {
     vec![
-        constant("PROTOCOL", "The version that this client speaks, as it is named in the WebSocket handshake.", &quoted(PROTOCOL)),
+        constant(
+            "PROTOCOL",
+            "The version that this client speaks, as it is named in the WebSocket handshake.",
+            &quoted(PROTOCOL),
+        ),
         messages(catalogue),
         request_errors(catalogue),
         known(model, catalogue),
@@ -46,7 +50,12 @@ fn request_errors(catalogue: &Catalogue) -> String {
         format!("  {}: [{}],\n", key(&message.wire), broken(&errors, "    ", "  "))
     });
     let description = "The errors that can come instead of the answer to each message.";
-    table("REQUEST_ERRORS", description, &lines.collect::<String>(), "Record<keyof ClientPayloads, readonly ErrorCode[]>")
+    table(
+        "REQUEST_ERRORS",
+        description,
+        &lines.collect::<String>(),
+        "Record<keyof ClientPayloads, readonly ErrorCode[]>",
+    )
 }
 
 fn error_codes(catalogue: &Catalogue) -> String {
@@ -98,7 +107,10 @@ fn known(model: &Model, catalogue: &Catalogue) -> String {
     });
     format!(
         "{}export interface Known {{\n  readonly tag?: string;\n  readonly variants?: Readonly<Record<string, Known>>;\n  readonly fields?: Readonly<Record<string, Known>>;\n}}\n\n{}export const KNOWN: Readonly<Record<string, Known>> = {{\n{}}};\n",
-        docs("", "What tells a newer server's frame from one that this client knows: an object's tag with the values that are known, and the fields that hold such an object."),
+        docs(
+            "",
+            "What tells a newer server's frame from one that this client knows: an object's tag with the values that are known, and the fields that hold such an object."
+        ),
         docs("", "The server messages that this client knows, with the tags inside their payloads."),
         lines.collect::<String>()
     )

@@ -89,7 +89,12 @@ fn a_wrong_setting_names_itself_and_its_source() {
         ("", &[], &["--allow-host", "https://a"], "--allow-host: `https://a` is not a host such as"),
         ("", &[], &["--allow-base-url", "ftp://x"], "--allow-base-url: `ftp://x` is not of the form"),
         ("", &[], &["--log", "agent_world=loud"], "--log: `agent_world=loud` is not a level such as info"),
-        ("", &[], &["--demo-token", "secret"], "--demo-token: is not a session token: 43 characters of A-Z a-z 0-9 - _"),
+        (
+            "",
+            &[],
+            &["--demo-token", "secret"],
+            "--demo-token: is not a session token: 43 characters of A-Z a-z 0-9 - _",
+        ),
         ("", &[("AGENT_WORLD_DEMO_TOKEN", "=")], &[], "AGENT_WORLD_DEMO_TOKEN: is not a session token: 43 characters"),
         ("", &[], &["--log-format", "xml"], "--log-format: `xml` is not text or json"),
         ("", &[], &["--validate", "never"], "--validate: `never` is not typed or both"),

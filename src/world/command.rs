@@ -65,7 +65,11 @@ impl Command {
             }
             Self::UpdateAgent(change) => change.agent_name = agent(&change.agent_name),
             Self::DeleteAgent { agent_name } => *agent_name = agent(agent_name),
-            Self::Retry { .. } | Self::Cancel { .. } | Self::CreateAgent { .. } | Self::UpdateWorld { .. } | Self::Reload => {}
+            Self::Retry { .. }
+            | Self::Cancel { .. }
+            | Self::CreateAgent { .. }
+            | Self::UpdateWorld { .. }
+            | Self::Reload => {}
         }
         command
     }

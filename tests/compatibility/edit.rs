@@ -68,12 +68,12 @@ impl Edit {
         for pointer in &self.remove {
             let (parent, last) = split(pointer);
             match file.json.pointer_mut(parent) {
-                Some(Value::Object(fields)) => assert!(fields.remove(last).is_some(), "{}: no {pointer}", self.why),
+                Some(Value::Object(fields)) => assert!(fields.remove(&last).is_some(), "{}: no {pointer}", self.why),
                 Some(Value::Array(items)) => {
                     let (before, index) = (items.len(), last.parse::<usize>());
                     match index {
                         Ok(index) => drop(items.remove(index)),
-                        Err(_) => items.retain(|item| *item != last),
+                        Err(_) => items.retain(|item| *item != last.as_str()),
                     }
                     assert_eq!(items.len() + 1, before, "{}: no {pointer}", self.why);
                 }
@@ -83,7 +83,7 @@ impl Edit {
         for (pointer, value) in &self.set {
             let (parent, last) = split(pointer);
             match file.json.pointer_mut(parent) {
-                Some(Value::Object(fields)) => drop(fields.insert(last.to_owned(), value.clone())),
+                Some(Value::Object(fields)) => drop(fields.insert(last, value.clone())),
                 Some(Value::Array(items)) if last == "-" => items.push(value.clone()),
                 Some(Value::Array(items)) => items[last.parse::<usize>().expect("an index")] = value.clone(),
                 _ => panic!("{}: no {pointer}", self.why),
@@ -94,6 +94,8 @@ impl Edit {
     }
 }
 
-fn split(pointer: &str) -> (&str, &str) {
-    pointer.rsplit_once('/').expect("a pointer")
+/// The parent's pointer, and the last step as it is meant.
+fn split(pointer: &str) -> (&str, String) {
+    let (parent, last) = pointer.rsplit_once('/').expect("a pointer");
+    (parent, last.replace("~1", "/").replace("~0", "~"))
 }

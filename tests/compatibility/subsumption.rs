@@ -86,17 +86,14 @@ impl<'s> Walk<'s> {
     }
 
     fn object(&mut self, sent: &'s Value, accepted: &'s Value, at: &str) {
-        let (have, want) = (fields(sent), fields(accepted));
-        let empty = Map::new();
-        let (have, want) = (have.unwrap_or(&empty), want.unwrap_or(&empty));
         for field in required(accepted) {
             if !required(sent).any(|always| always == field) {
                 self.gap(&format!("{at}/{field}"), "may be missing, and is required");
             }
         }
-        for (field, schema) in have {
+        for (field, schema) in fields(sent) {
             let at = format!("{at}/{field}");
-            match want.get(field) {
+            match accepted["properties"].get(field) {
                 Some(known) => self.compare(schema, known, &at),
                 None if accepted["additionalProperties"] == false => self.gap(&at, "may be there, and is not known"),
                 None => {}
@@ -160,7 +157,6 @@ fn shape(schema: &Value) -> &'static str {
         _ if has("x-frames") => "frames",
         _ if has("anyOf") => "nullable",
         _ if has("oneOf") => "union",
-        Some("object") if has("properties") || schema["additionalProperties"] == false => "object",
         Some("object") => "object",
         Some("array") => "list",
         Some(_) => "value",
@@ -175,8 +171,8 @@ fn tag(variant: &Value) -> Option<(&str, &str)> {
     required.find_map(|field| Some((field, variant["properties"][field]["const"].as_str()?)))
 }
 
-fn fields(schema: &Value) -> Option<&Map<String, Value>> {
-    schema["properties"].as_object()
+fn fields(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema["properties"].as_object().into_iter().flatten()
 }
 
 fn required(schema: &Value) -> impl Iterator<Item = &str> {
@@ -189,7 +185,8 @@ fn options(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 
 /// Without what constrains nothing.
 fn constraints(schema: &Value) -> Map<String, Value> {
-    let free = |key: &str| matches!(key, "description" | "title" | "default" | "examples" | "$id") || key.starts_with("x-");
+    let free =
+        |key: &str| matches!(key, "description" | "title" | "default" | "examples" | "$id") || key.starts_with("x-");
     let fields = schema.as_object().into_iter().flatten();
     fields.filter(|(key, _)| !free(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -66,7 +66,8 @@ impl Surface {
             surface.route(&bundle, route);
         }
         for code in &catalogue.codes {
-            surface.fact(format!("error {}", code.name), format!("status {}, retryable {}", code.status, code.retryable));
+            surface
+                .fact(format!("error {}", code.name), format!("status {}, retryable {}", code.status, code.retryable));
         }
         surface
     }
@@ -133,14 +134,17 @@ impl Surface {
     }
 
     /// Whether the route or message that a slot belongs to is here at all.
-    fn knows(&self, slot: &str) -> bool {
+    pub fn knows(&self, slot: &str) -> bool {
         let id = slot.split(' ').next().unwrap_or_default();
         self.facts.contains_key(&format!("{id} route"))
     }
 
     fn is_answer_of(&self, wire: &str) -> impl Iterator<Item = &String> {
         let answers = [format!("answered by {wire}"), format!("answered by {wire}/")];
-        self.facts.iter().filter(move |(_, fact)| **fact == answers[0] || fact.starts_with(&answers[1])).map(|(of, _)| of)
+        self.facts
+            .iter()
+            .filter(move |(_, fact)| **fact == answers[0] || fact.starts_with(&answers[1]))
+            .map(|(of, _)| of)
     }
 }
 
@@ -166,6 +170,8 @@ pub fn breaks(before: &Surface, after: &Surface) -> Vec<Break> {
                     add(old.direction, format!("{name}: {}", if pointer.is_empty() { "/" } else { &pointer }), reason);
                 }
             }
+            // Of a route that is gone, it is enough to say so once.
+            None if before.knows(name) && !after.knows(name) && !name.ends_with(" parameters") => {}
             None if old.direction == ClientToServer => add(ClientToServer, name.clone(), "is gone".to_owned()),
             None => add(ServerToClient, name.clone(), "is gone, and old clients wait for it".to_owned()),
         }

@@ -44,7 +44,12 @@ impl Tally {
             "{}: typed parse says {typed:?}, the schema {reference:?}, to\n{text}",
             subject.name
         );
-        assert_eq!(codec::disagreements(), 0, "{}: typed parse and compiled schema disagree about\n{text}", subject.name);
+        assert_eq!(
+            codec::disagreements(),
+            0,
+            "{}: typed parse and compiled schema disagree about\n{text}",
+            subject.name
+        );
         if let Err(rejection) = &typed {
             assert_worded(rejection, text);
             let count = rejection.violations().len();

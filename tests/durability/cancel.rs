@@ -97,11 +97,19 @@ async fn a_reply_can_be_cancelled_at_each_of_its_chunks() {
             // Once more does no harm.
             let again = cancel(By::Reply, &mut client, &http, &root, &reply).await;
             let deleted = cancel(By::Delete, &mut client, &http, &root, &reply).await;
-            assert_eq!([again, deleted], [Some(json!({"messageIds": [], "dropped": 0})), Some(json!({"messageIds": [], "dropped": 0}))]);
+            assert_eq!(
+                [again, deleted],
+                [Some(json!({"messageIds": [], "dropped": 0})), Some(json!({"messageIds": [], "dropped": 0}))]
+            );
             frames.extend(client.drain().await);
             let end = one_end(&frames, &reply);
-            assert_eq!((&end["finishReason"], &end["content"]), (&json!("cancelled"), &json!(text)), "{by:?} at {sent}");
-            let posted = |frame: &&Frame| frame.event("message").is_some_and(|message| message["messageId"] == reply.as_str());
+            assert_eq!(
+                (&end["finishReason"], &end["content"]),
+                (&json!("cancelled"), &json!(text)),
+                "{by:?} at {sent}"
+            );
+            let posted =
+                |frame: &&Frame| frame.event("message").is_some_and(|message| message["messageId"] == reply.as_str());
             assert_eq!(frames.iter().filter(posted).count(), 0, "what was cancelled is not posted");
             trials += 1;
         }
@@ -154,7 +162,8 @@ async fn a_cancel_that_races_the_end_leaves_one_end() {
         let was_stopped = stopped["messageIds"] == json!([reply]);
         cancelled += u64::from(was_stopped);
         assert_eq!(end["finishReason"], if was_stopped { "cancelled" } else { "stop" }, "{frames:#?}");
-        let posted = frames.iter().any(|frame| frame.event("message").is_some_and(|m| m["messageId"] == reply.as_str()));
+        let posted =
+            frames.iter().any(|frame| frame.event("message").is_some_and(|m| m["messageId"] == reply.as_str()));
         assert_eq!(posted, !was_stopped);
     }
     println!("cancel against the end: {trials} races, {cancelled} cancelled, {} had ended", trials - cancelled);

@@ -95,7 +95,11 @@ async fn through(server: &Program, what: &str, more: usize, breaks: impl AsyncFn
     let frames = client.converse("@a1 hi").await;
     assert!(frames.iter().any(|frame| frame.is_end() && frame.payload()["finishReason"] == "stop"));
     said.check(server, &token).await;
-    println!("disk, {what}: {} acknowledged and there, {} refused and not there", said.acknowledged.len(), said.refused.len());
+    println!(
+        "disk, {what}: {} acknowledged and there, {} refused and not there",
+        said.acknowledged.len(),
+        said.refused.len()
+    );
     assert!(said.refused.len() > more);
 }
 
@@ -105,7 +109,8 @@ struct Disk<'d>(&'d Path);
 impl<'d> Disk<'d> {
     fn mount(at: &'d Path, size: &str) -> Option<Self> {
         fs::create_dir_all(at).expect("a directory");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
         mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
     }
 }

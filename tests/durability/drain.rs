@@ -75,7 +75,10 @@ async fn sigterm_tells_everybody_refuses_what_is_new_and_ends_what_runs() {
     assert!(took >= patience && took < patience + Duration::from_secs(4), "{took:?}");
 
     let server = Program::start(&data, &[]).await;
-    eventually("what waited is done without anybody asking", || async { server.metric("replies_ended_total").await >= 1.0 }).await;
+    eventually("what waited is done without anybody asking", || async {
+        server.metric("replies_ended_total").await >= 1.0
+    })
+    .await;
     let (mut client, mut frames) = everything(&server, &token, "w").await;
     for root in [&slow, &hangs, &waits] {
         if !frames.iter().any(|frame| frame.settles(root)) {

@@ -12,7 +12,13 @@ use crate::{
 
 /// What a model may take, as these tests set it.
 const DEADLINES: [&str; 8] = [
-    "--connect-timeout", "1s", "--first-token-timeout", "600ms", "--between-tokens-timeout", "600ms", "--reply-timeout",
+    "--connect-timeout",
+    "1s",
+    "--first-token-timeout",
+    "600ms",
+    "--between-tokens-timeout",
+    "600ms",
+    "--reply-timeout",
     "4s",
 ];
 /// Within this every fault must have ended: the deadline of a whole reply, and something for a slow machine.
@@ -64,7 +70,9 @@ const FAULTS: [(Fault, &str, Option<bool>); 16] = [
 async fn commit(fault: Fault, mut call: Call) {
     match fault {
         Fault::Status(status, headers) => {
-            let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n{headers}content-length: 2\r\n\r\n{{}}");
+            let head = format!(
+                "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n{headers}content-length: 2\r\n\r\n{{}}"
+            );
             call.send(head.as_bytes()).await;
         }
         Fault::Hang => call.closed().await,
@@ -132,7 +140,8 @@ async fn commit(fault: Fault, mut call: Call) {
             call.finish().await;
         }
         Fault::NotAStream => {
-            call.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html\r\n\r\n<html>Welcome</html>").await;
+            call.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html\r\n\r\n<html>Welcome</html>")
+                .await;
         }
     }
 }
@@ -179,7 +188,11 @@ async fn each_fault_of_a_model_is_one_end_in_time_and_leaves_nothing_behind() {
             let end = ends[0].payload();
             assert!(reason.is_empty() || end["finishReason"] == reason, "{fault:?}: {end}");
             if let Some(retryable) = retryable {
-                assert_eq!((&end["error"]["code"], &end["error"]["retryable"]), (&json!("PROVIDER_ERROR"), &json!(retryable)), "{fault:?}");
+                assert_eq!(
+                    (&end["error"]["code"], &end["error"]["retryable"]),
+                    (&json!("PROVIDER_ERROR"), &json!(retryable)),
+                    "{fault:?}"
+                );
             }
             let content = end["content"].as_str().expect("text");
             match fault {
@@ -196,9 +209,14 @@ async fn each_fault_of_a_model_is_one_end_in_time_and_leaves_nothing_behind() {
     }
     // The script can do some of it, too.
     client.select("stage", "s").await;
-    for (word, reason) in
-        [("FAIL", "error"), ("CUT", "error"), ("EMPTY", "error"), ("HANG", "error"), ("ENDLESS", "length"), ("hi", "stop")]
-    {
+    for (word, reason) in [
+        ("FAIL", "error"),
+        ("CUT", "error"),
+        ("EMPTY", "error"),
+        ("HANG", "error"),
+        ("ENDLESS", "length"),
+        ("hi", "stop"),
+    ] {
         let (end, took) = outcome(&mut client, &format!("@a1 {word}")).await;
         assert_eq!(end["finishReason"], reason, "{word}: {end}");
         assert!(took < BUDGET, "{word} took {took:?}");
@@ -212,6 +230,11 @@ async fn each_fault_of_a_model_is_one_end_in_time_and_leaves_nothing_behind() {
     let after = server.holds().await;
     println!(
         "faults: {} of a model, {} kinds, and 6 of the script; slowest {slowest:?}; descriptors {} → {}, tasks {} → {}",
-        rounds * FAULTS.len(), FAULTS.len(), before.0, after.0, before.1, after.1
+        rounds * FAULTS.len(),
+        FAULTS.len(),
+        before.0,
+        after.0,
+        before.1,
+        after.1
     );
 }

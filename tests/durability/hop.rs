@@ -41,8 +41,16 @@ async fn read(over: Over, host: &Host, http: &Http, after: &str, time: Duration)
 }
 
 /// Hops until told to stop; returns the durable frames in the order of their arrival, and the number of hops.
-async fn hop(host: Host, http: Http, start: String, mut random: Random, first: Over, until: Instant) -> (Vec<String>, usize) {
-    let (epoch, mut seq) = start.split_once(':').map(|(e, s)| (e.to_owned(), s.parse::<u64>().unwrap())).expect("a cursor");
+async fn hop(
+    host: Host,
+    http: Http,
+    start: String,
+    mut random: Random,
+    first: Over,
+    until: Instant,
+) -> (Vec<String>, usize) {
+    let (epoch, mut seq) =
+        start.split_once(':').map(|(e, s)| (e.to_owned(), s.parse::<u64>().unwrap())).expect("a cursor");
     let (mut seen, mut hops, mut over) = (Vec::new(), 0, first);
     while Instant::now() < until {
         let time = Duration::from_millis(30 + random.below(250));
@@ -72,7 +80,9 @@ async fn hopping_between_websocket_and_sse_shows_one_order() {
     let mut random = Random::new("hop");
     let http = server.http_of(writer.token());
     let until = Instant::now() + time;
-    let hopper = |random: Random, first| tokio::spawn(hop(server.host.clone(), http.clone(), start.clone(), random, first, until));
+    let hopper = |random: Random, first| {
+        tokio::spawn(hop(server.host.clone(), http.clone(), start.clone(), random, first, until))
+    };
     let hoppers = [hopper(random.fork(), Over::WebSocket), hopper(random.fork(), Over::Events)];
     // Somebody always says something, so that nobody waits for a frame; a little longer than they hop.
     let mut said = 0;
@@ -93,11 +103,16 @@ async fn hopping_between_websocket_and_sse_shows_one_order() {
     let mut reader = server.client_of(writer.token()).await;
     reader.select_with(json!({"templateName": "stage", "worldName": "w", "after": start})).await;
     let truth = reader.until(|frame| frame.status("caught_up").is_some()).await;
-    let truth: Vec<&str> = truth.iter().filter(|frame| frame.seq().is_some()).map(|frame| frame.text.as_str()).collect();
+    let truth: Vec<&str> =
+        truth.iter().filter(|frame| frame.seq().is_some()).map(|frame| frame.text.as_str()).collect();
     for frames in &seen {
         let len = frames.len();
         assert!(frames.iter().map(String::as_str).eq(truth[..len].iter().copied()), "not the order of the log");
     }
-    println!("hop: {all_hops} hops of two clients in {time:?}, {} and {} durable frames, {said} messages", seen[0].len(), seen[1].len());
+    println!(
+        "hop: {all_hops} hops of two clients in {time:?}, {} and {} durable frames, {said} messages",
+        seen[0].len(),
+        seen[1].len()
+    );
     assert!(all_hops >= 2 * time.as_secs() as usize && seen.iter().all(|frames| frames.len() > 100));
 }

@@ -89,17 +89,22 @@ impl User {
         let foreign = || stolen.get(self.steps as usize % stolen.len().max(1)).cloned().unwrap_or_default();
         match random.below(100) {
             0..40 => drop(self.ask("chat_send", json!({"content": format!("@human {mark}")})).await),
-            40..52 => drop(self.ask("chat_send", json!({"content": format!("@a1 {mark}"), "displayName": self.mark})).await),
+            40..52 => {
+                drop(self.ask("chat_send", json!({"content": format!("@a1 {mark}"), "displayName": self.mark})).await)
+            }
             52..60 => {
                 self.world = WORLDS[random.below(3) as usize];
                 let title = format!("title {mark}");
-                self.ask("world_select", json!({"templateName": "stage", "worldName": self.world, "title": title})).await;
+                self.ask("world_select", json!({"templateName": "stage", "worldName": self.world, "title": title}))
+                    .await;
             }
             60..66 => {
                 let config = json!({"systemPrompt": format!("prompt {mark}"), "apiKey": format!("key {mark}")});
                 self.ask("agent_update", json!({"agentName": "a2", "config": config})).await;
             }
-            66..72 => drop(self.ask("event_subscribe", json!({"eventTypes": ["message", "system", "world", "sse"]})).await),
+            66..72 => {
+                drop(self.ask("event_subscribe", json!({"eventTypes": ["message", "system", "world", "sse"]})).await)
+            }
             72..76 => drop(self.ask("world_reload", json!({})).await),
             76..80 => drop(self.ask("chat_cancel", json!({})).await),
             80..86 => self.http("GET", "/events?limit=20&types=message,world,sse,system", None).await,
@@ -166,13 +171,18 @@ async fn two_users_with_equal_names_never_meet() {
     assert!(shared.is_empty(), "both were given {shared:?}");
     for (user, other) in [(&one, &two), (&two, &one)] {
         // Marks, tokens and user ids wherever they stand; of ids and epochs, all that there were.
-        let words: HashSet<&str> = user.received.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).collect();
+        let words: HashSet<&str> =
+            user.received.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).collect();
         let met: Vec<_> = other.own.iter().filter(|own| words.contains(own.as_str())).collect();
         assert!(met.is_empty() && !user.received.contains(other.mark), "{} received {met:?}", user.mark);
     }
     println!(
         "isolation: {} steps, {} and {} bytes received, {} and {} ids of one's own",
-        one.steps + two.steps, one.received.len(), two.received.len(), one.own.len(), two.own.len()
+        one.steps + two.steps,
+        one.received.len(),
+        two.received.len(),
+        one.own.len(),
+        two.own.len()
     );
     assert!(one.steps + two.steps >= steps - rounds * 2 && one.own.len() > 100);
 }

@@ -143,11 +143,16 @@ async fn a_key_is_one_over_messages_and_routes_and_counts_within_its_user_and_wo
     let frames = client.converse("@a1 FAIL").await;
     let failed = frames.iter().find(|frame| frame.is_end()).expect("an end").payload()["messageId"].clone();
     let retry = json!({"type": "chat_retry", "idempotencyKey": "k2", "payload": {"messageId": failed}});
-    let (one, two) = (accepted(&client.request_frame(retry.clone()).await), accepted(&client.request_frame(retry).await));
-    assert_eq!((&one["duplicate"], &two["duplicate"], &one["messageId"]), (&json!(false), &json!(true), &two["messageId"]));
+    let (one, two) =
+        (accepted(&client.request_frame(retry.clone()).await), accepted(&client.request_frame(retry).await));
+    assert_eq!(
+        (&one["duplicate"], &two["duplicate"], &one["messageId"]),
+        (&json!(false), &json!(true), &two["messageId"])
+    );
     // A refused request is not remembered: the key is free.
     assert_eq!(send(&mut client, "k3", "@human fine").await.kind(), "status");
-    let unknown = json!({"type": "chat_send", "idempotencyKey": "k4", "payload": {"content": "x", "targetAgent": "nobody"}});
+    let unknown =
+        json!({"type": "chat_send", "idempotencyKey": "k4", "payload": {"content": "x", "targetAgent": "nobody"}});
     assert_eq!(client.request_frame(unknown).await.payload()["code"], "AGENT_NOT_FOUND");
     assert_eq!(accepted(&send(&mut client, "k4", "@human x").await)["duplicate"], false);
     // Another world and another user have keys of their own.

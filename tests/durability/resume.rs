@@ -37,8 +37,9 @@ async fn pages(http: &Http, after: &str, random: &mut Random) -> Vec<String> {
         let page = http.get(&path).await;
         let text: &str = &page.text;
         // The frames as they stand in the page, byte for byte.
-        let frames: Vec<Box<serde_json::value::RawValue>> =
-            serde_json::from_str::<Page>(text).map(|page| page.events).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let frames: Vec<Box<serde_json::value::RawValue>> = serde_json::from_str::<Page>(text)
+            .map(|page| page.events)
+            .unwrap_or_else(|error| panic!("{error}: {text}"));
         events.extend(frames.iter().map(|frame| frame.get().to_owned()));
         match page.json()["next"].as_str() {
             Some(next) => after = next.to_owned(),
@@ -71,7 +72,8 @@ async fn from_every_cursor_every_way_brings_the_same_bytes() {
     }
     let live = durable(&live);
     let http = server.http_of(client.token());
-    let seqs: Vec<u64> = live.iter().map(|text| serde_json::from_str::<Value>(text).unwrap()["seq"].as_u64().unwrap()).collect();
+    let seqs: Vec<u64> =
+        live.iter().map(|text| serde_json::from_str::<Value>(text).unwrap()["seq"].as_u64().unwrap()).collect();
     let mut reader = server.client_of(client.token()).await;
     reader.select("stage", "w").await;
     assert_eq!(replay(&mut reader, &start).await, live);
@@ -79,7 +81,9 @@ async fn from_every_cursor_every_way_brings_the_same_bytes() {
     for _ in 0..25 {
         let at = random.below(seqs.len() as u64) as usize;
         let after = client.at(seqs[at]);
-        for brought in [replay(&mut reader, &after).await, stream(&http, &after).await, pages(&http, &after, &mut random).await] {
+        for brought in
+            [replay(&mut reader, &after).await, stream(&http, &after).await, pages(&http, &after, &mut random).await]
+        {
             assert_eq!(brought, live[at + 1..], "after {after}");
             checked += brought.len();
         }
@@ -88,7 +92,9 @@ async fn from_every_cursor_every_way_brings_the_same_bytes() {
     let http = server.http_of(client.token());
     let mut reader = server.client_of(client.token()).await;
     reader.select("stage", "w").await;
-    for brought in [replay(&mut reader, &start).await, stream(&http, &start).await, pages(&http, &start, &mut random).await] {
+    for brought in
+        [replay(&mut reader, &start).await, stream(&http, &start).await, pages(&http, &start, &mut random).await]
+    {
         assert_eq!(brought, live, "after a restart");
         checked += brought.len();
     }
@@ -176,7 +182,9 @@ async fn a_bounded_log_says_what_has_expired() {
         let page = http.get(&format!("/worlds/w/events?after={start}")).await;
         assert_eq!((page.status, &page.problem("UNRESUMABLE")["reason"]), (410, &json!("expired")));
         let headers = [("accept", "text/event-stream"), ("last-event-id", start.as_str())];
-        let Err(answer) = http.try_stream("GET", "/worlds/w/events", &headers, None).await else { panic!("a live tail") };
+        let Err(answer) = http.try_stream("GET", "/worlds/w/events", &headers, None).await else {
+            panic!("a live tail")
+        };
         assert_eq!(answer.problem("UNRESUMABLE")["reason"], "expired");
         // What is within the bound is there, and the agents know all that they knew.
         let seq: u64 = head.split(':').nth(1).and_then(|seq| seq.parse().ok()).expect("a seq");

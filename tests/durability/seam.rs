@@ -15,7 +15,10 @@ use agent_world::{
     },
     protocol::{ChatContent, EventKind, SenderName},
     provider::{ProviderSettings, Providers},
-    world::{Command, Counters, Delivery, Filter, Gate, Services, Settings, Subscription, Templates, Wanted, WorldCell, Worlds},
+    world::{
+        Command, Counters, Delivery, Filter, Gate, Services, Settings, Subscription, Templates, Wanted, WorldCell,
+        Worlds,
+    },
 };
 use bytes::Bytes;
 
@@ -126,13 +129,18 @@ async fn race(outbox_bytes: usize, trials: u64) {
     for Trial { after, got, .. } in &all {
         let Some((last, _)) = got.last() else { continue };
         let wanted = truth.range(after + 1..=*last).map(|(seq, bytes)| (*seq, bytes.clone()));
-        assert!(wanted.eq(got.iter().cloned()), "after {after}: {:?}", got.iter().map(|(seq, _)| seq).collect::<Vec<_>>());
+        assert!(
+            wanted.eq(got.iter().cloned()),
+            "after {after}: {:?}",
+            got.iter().map(|(seq, _)| seq).collect::<Vec<_>>()
+        );
         events += got.len();
     }
     let met = all.iter().filter(|trial| trial.met).count() as u64;
     println!(
         "seam: {} trials with outboxes of {outbox_bytes} bytes, {met} of them met a write on the way, {events} events, {} messages, head {head}",
-        all.len(), said.load(Ordering::Relaxed)
+        all.len(),
+        said.load(Ordering::Relaxed)
     );
     assert!(all.len() as u64 >= trials && met * 100 >= trials * MET, "{met} of {}", all.len());
 }

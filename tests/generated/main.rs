@@ -1,4 +1,4 @@
-//! What the build generates and what is committed under `generated/` are the same bytes, so that a change of the
+//! What the build generates and what is committed are the same bytes, so that a change of the
 //! protocol is read in review as what it does to clients.
 
 mod rules;
@@ -33,8 +33,15 @@ fn built() -> BTreeMap<String, String> {
     documents.into_iter().chain(schemas).collect()
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("generated")
+/// What belongs below `clients/typescript/src/generated/`, by path.
+fn typescript() -> BTreeMap<String, String> {
+    built!["protocol.ts", "routes.ts", "schemas.ts"].map(|(name, text)| (name.to_owned(), text.to_owned())).into()
+}
+
+/// Each folder that the build fills.
+fn folders() -> [(PathBuf, BTreeMap<String, String>); 2] {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    [(root.join("generated"), built()), (root.join("clients/typescript/src/generated"), typescript())]
 }
 
 /// Every file below `folder`, by path.
@@ -88,23 +95,26 @@ fn differences(built: &BTreeMap<String, String>, committed: &BTreeMap<String, St
 
 #[test]
 fn what_is_committed_is_what_is_built() {
-    let built = built();
-    if env::var_os("UPDATE").is_some() {
-        write(&folder(), &built).expect("generated/ is writable");
+    for (folder, built) in folders() {
+        if env::var_os("UPDATE").is_some() {
+            write(&folder, &built).expect("the folder is writable");
+        }
+        let committed = read(&folder).unwrap_or_default();
+        let differences = differences(&built, &committed);
+        assert!(
+            differences.is_empty(),
+            "{} is not what the build makes:\n  {}\nmend it with: {MEND}",
+            folder.display(),
+            differences.join("\n  ")
+        );
     }
-    let committed = read(&folder()).unwrap_or_default();
-    let differences = differences(&built, &committed);
-    assert!(
-        differences.is_empty(),
-        "generated/ is not what the build makes:\n  {}\nmend it with: {MEND}",
-        differences.join("\n  ")
-    );
 }
 
 #[test]
 fn one_byte_is_enough_to_be_noticed() {
-    let built = built();
+    let mut built = built();
     assert!(built.len() > 60, "only {} files are generated", built.len());
+    built.extend(typescript());
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), &built).expect("the folder is writable");
     assert_eq!(differences(&built, &read(folder.path()).expect("readable")), [""; 0]);

@@ -39,7 +39,8 @@ fn refused(name: &str, schema: Value, pointer: &str, words: &str) {
 
 #[test]
 fn what_is_in_the_profile_passes() {
-    let text = json!({"description": "A text.", "type": "string", "pattern": "^[a-z]{1,3}(-[0-9]+)?$", "x-secret": true});
+    let text =
+        json!({"description": "A text.", "type": "string", "pattern": "^[a-z]{1,3}(-[0-9]+)?$", "x-secret": true});
     let patch = json!({"description": "Or none.", "anyOf": [{"$ref": "#/$defs/Name"}, {"type": "null"}]});
     let list = json!({"description": "Some.", "type": "array", "items": {"$ref": "#/$defs/Name"}, "maxItems": 3, "uniqueItems": true});
     let count =

@@ -1,11 +1,11 @@
 /** How to come back after a connection was lost. */
 export interface ReconnectOptions {
   /** The longest pause before the first attempt, in milliseconds; it doubles with each. Default 250. */
-  initialDelayMs?: number;
+  initialDelayMs?: number | undefined;
   /** The longest pause at all. Default 10,000. */
-  maxDelayMs?: number;
+  maxDelayMs?: number | undefined;
   /** How many attempts may fail in a row. Default: without end. */
-  maxAttempts?: number;
+  maxAttempts?: number | undefined;
 }
 
 /**

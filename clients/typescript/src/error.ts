@@ -61,8 +61,8 @@ export class AgentWorldError extends Error {
 
   /** Of an HTTP answer. */
   static ofProblem(problem: Problem): AgentWorldError {
-    const { errors, truncated, reason, cursor, known, docs } = problem;
-    const details = { errors, truncated, reason, cursor, known, docs };
-    return new AgentWorldError(problem.code, problem.detail, { ...problem, details });
+    // The rest of a problem document is what an error frame has in its `details`.
+    const { type: _type, title: _title, status, detail, code, retryable, retryAfterMs, ...details } = problem;
+    return new AgentWorldError(code, detail, { status, retryable, retryAfterMs, details });
   }
 }

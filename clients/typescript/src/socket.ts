@@ -2,6 +2,8 @@
 export interface WebSocketLike {
   send(text: string): void;
   close(code?: number, reason?: string): void;
+  /** What `ws` has beside the standard: an end without a closing handshake. */
+  terminate?(): void;
   /** The events of the browser, of Node and of `ws` differ in type. */
   addEventListener(type: "open" | "message" | "close" | "error", listener: (event: any) => void): void;
 }

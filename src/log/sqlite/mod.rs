@@ -4,6 +4,7 @@
 //! (`readers.rs`). WAL with `synchronous=FULL`: what is answered is on disk.
 
 mod backup;
+mod checksum;
 mod commit;
 mod data_dir;
 mod directory;

@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{keys, seq_of, sql};
+use super::{checksum::checksum, keys, seq_of, sql};
 use crate::log::{Append, Appended, Draft, Error, Head, Limit, Page, Record, SecretWrite, Snapshot, WorldId};
 
 /// What the writer has to know of a world.
@@ -56,11 +58,13 @@ pub(super) fn place(num: i64, seq: u64) -> i64 {
 
 /// Writes the drafts behind `head`; answers the new head.
 pub(super) fn insert(conn: &Connection, num: i64, mut head: u64, drafts: &[Draft]) -> Result<u64, Error> {
-    let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for draft in drafts {
         head += 1;
         // A log of 2^32 records would be refused here, as the last place is taken.
-        insert.execute(params![place(num, head), draft.id.as_bytes(), draft.at_ms, &draft.body[..]])?;
+        let place = place(num, head);
+        let sum = checksum(place, draft.id.as_bytes(), draft.at_ms, &draft.body);
+        insert.execute(params![place, draft.id.as_bytes(), draft.at_ms, &draft.body[..], sum])?;
     }
     Ok(head)
 }
@@ -84,9 +88,14 @@ pub(super) fn read(conn: &Connection, id: WorldId, after: u64, limit: Limit) -> 
     let records = if after < floor {
         Vec::new()
     } else {
-        let select = "SELECT place, id, at_ms, body FROM events
+        let select = "SELECT place, id, at_ms, body, sum FROM events
                       WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
-        collect(conn, select, place(num, after), place(num, head), limit)?
+        let records = collect(conn, select, place(num, after), place(num, head), limit)?;
+        let dense = records.iter().zip(after.saturating_add(1)..).all(|(record, seq)| record.seq == seq);
+        if !dense || (records.is_empty() && after < head) {
+            return Err(damaged(place(num, after.saturating_add(1))));
+        }
+        records
     };
     Ok(Page { records, head, floor })
 }
@@ -94,7 +103,7 @@ pub(super) fn read(conn: &Connection, id: WorldId, after: u64, limit: Limit) -> 
 pub(super) fn read_before(conn: &Connection, id: WorldId, before: u64, limit: Limit) -> Result<Page, Error> {
     let World { num, head: Head { head, floor, .. } } = world(conn, id)?;
     // Below the floor there may be records that are not yet removed.
-    let select = "SELECT place, id, at_ms, body FROM events
+    let select = "SELECT place, id, at_ms, body, sum FROM events
                   WHERE place > ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3";
     let mut records = collect(conn, select, place(num, floor), place(num, before), limit)?;
     records.reverse();
@@ -107,7 +116,11 @@ fn collect(conn: &Connection, select: &str, from: i64, to: i64, limit: Limit) ->
     let mut rows = select.query([from, to, count])?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let record = record(row)?;
+        let (place, record) = (row.get(0)?, record(row)?);
+        let sum: Option<i64> = row.get(4)?;
+        if sum.is_some_and(|sum| sum != checksum(place, record.id.as_bytes(), record.at_ms, &record.body)) {
+            return Err(damaged(place));
+        }
         bytes += record.body.len();
         if bytes > limit.bytes && !records.is_empty() {
             break;
@@ -130,10 +143,10 @@ pub(super) fn save_snapshot(conn: &Connection, id: WorldId, snapshot: &Snapshot)
     let World { num, head } = world(conn, id)?;
     if snapshot.seq <= head.head {
         conn.prepare_cached(
-            "INSERT INTO snapshots VALUES (?1, ?2, ?3) ON CONFLICT (world)
-             DO UPDATE SET seq = excluded.seq, body = excluded.body WHERE seq < excluded.seq",
+            "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4) ON CONFLICT (world) DO UPDATE
+             SET seq = excluded.seq, body = excluded.body, sum = excluded.sum WHERE seq < excluded.seq",
         )?
-        .execute(params![num, sql(snapshot.seq), &snapshot.body[..]])?;
+        .execute(params![num, sql(snapshot.seq), &snapshot.body[..], sum_of(num, snapshot)])?;
     }
     Ok(())
 }
@@ -141,10 +154,35 @@ pub(super) fn save_snapshot(conn: &Connection, id: WorldId, snapshot: &Snapshot)
 pub(super) fn latest_snapshot(conn: &Connection, id: WorldId) -> Result<Option<Snapshot>, Error> {
     let World { num, .. } = world(conn, id)?;
     let found = conn
-        .prepare_cached("SELECT seq, body FROM snapshots WHERE world = ?1")?
-        .query_row([num], |r| Ok(Snapshot { seq: seq_of(r, 0)?, body: Bytes::from(r.get::<_, Vec<u8>>(1)?) }))
+        .prepare_cached("SELECT seq, body, sum FROM snapshots WHERE world = ?1")?
+        .query_row([num], |r| {
+            let snapshot = Snapshot { seq: seq_of(r, 0)?, body: Bytes::from(r.get::<_, Vec<u8>>(1)?) };
+            Ok((snapshot, r.get::<_, Option<i64>>(2)?))
+        })
         .optional()?;
-    Ok(found)
+    let Some((snapshot, sum)) = found else { return Ok(None) };
+    if sum.is_some_and(|sum| sum != sum_of(num, &snapshot)) {
+        // The log says the same, as long as it reaches back.
+        tracing::error!(world = %id, "snapshot is damaged, not used");
+        return Ok(None);
+    }
+    Ok(Some(snapshot))
+}
+
+fn sum_of(num: i64, snapshot: &Snapshot) -> i64 {
+    checksum(place(num, snapshot.seq), &[], 0, &snapshot.body)
+}
+
+/// A record is not what was written, or is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("record {seq} of world number {num} is damaged; restore the database from a backup")]
+struct Damaged {
+    num: i64,
+    seq: i64,
+}
+
+fn damaged(place: i64) -> Error {
+    Error::Storage(Arc::new(Damaged { num: place >> 32, seq: place & i64::from(u32::MAX) }))
 }
 
 /// Raises the floor at once and leaves the removal to [`super::tidy`], in small steps: deleting a

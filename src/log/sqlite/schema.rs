@@ -9,7 +9,11 @@ use super::OpenError;
 const APPLICATION_ID: i32 = 0x4157_4c47;
 
 /// Raised by one with each change of the tables below; `open` then migrates, step by step.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
+
+/// What makes a database of version 1 one of version 2: records and snapshots get a checksum. Those that are there have
+/// none, and are believed.
+const FROM_1: &str = "ALTER TABLE events ADD COLUMN sum INTEGER; ALTER TABLE snapshots ADD COLUMN sum INTEGER;";
 
 /// A whole check costs a read of the whole file: done up to this size, in bytes.
 const CHECK_UP_TO: u64 = 32 * 1024 * 1024;
@@ -67,7 +71,8 @@ CREATE TABLE events(
   place INTEGER PRIMARY KEY,
   id BLOB NOT NULL,
   at_ms INTEGER NOT NULL,
-  body BLOB NOT NULL
+  body BLOB NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 CREATE TABLE keys(
@@ -91,7 +96,8 @@ CREATE TABLE secrets(
 CREATE TABLE snapshots(
   world INTEGER PRIMARY KEY REFERENCES worlds ON DELETE CASCADE,
   seq INTEGER NOT NULL,
-  body BLOB NOT NULL
+  body BLOB NOT NULL,
+  sum INTEGER
 ) STRICT;
 
 CREATE TABLE trash(
@@ -146,6 +152,8 @@ pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(OpenError::NoRandomness)?;
         create(&conn, &key).map_err(failed)?;
+    } else if version == 1 {
+        migrate(&conn).map_err(failed)?;
     }
     // A file that only lets itself be read is found here, not at the first append.
     conn.execute("UPDATE installation SET probed_ms = probed_ms + 1", []).map_err(failed)?;
@@ -161,6 +169,13 @@ fn create(conn: &Connection, installation_key: &[u8; 32]) -> rusqlite::Result<()
     tx.commit()
 }
 
+fn migrate(conn: &Connection) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch(FROM_1)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()
+}
+
 fn check(conn: &Connection, database: &Path) -> Result<(), OpenError> {
     let failed = |error| refusal(database, error);
     let size = std::fs::metadata(database)
@@ -170,18 +185,22 @@ fn check(conn: &Connection, database: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(failed)?;
-    // A line that names the database, and one for what is wrong.
-    match verdict.lines().last().unwrap_or_default() {
+    match verdict.as_str() {
         "ok" => Ok(()),
-        detail => Err(OpenError::Corrupt { path: database.to_owned(), detail: detail.to_owned() }),
+        detail => Err(OpenError::Corrupt { path: database.to_owned(), detail: one_line(detail) }),
     }
+}
+
+/// SQLite may quote what it does not understand.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn refusal(database: &Path, error: rusqlite::Error) -> OpenError {
     let path = database.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            OpenError::Corrupt { path, detail: error.to_string() }
+            OpenError::Corrupt { path, detail: one_line(&error.to_string()) }
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             OpenError::NotWritable { path, source: std::io::Error::other(error) }
