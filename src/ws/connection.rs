@@ -151,7 +151,12 @@ impl Connection {
             }
         };
         self.app.stats.received(messages);
-        handled
+        handled?;
+        // What the requests caused goes out behind their answers, in the same flush.
+        match deliveries(&mut self.session).now_or_never() {
+            Some(batch) => self.deliver(batch).await,
+            None => Ok(()),
+        }
     }
 
     async fn message(&mut self, message: Message) -> Result<(), Over> {

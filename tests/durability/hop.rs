@@ -69,7 +69,7 @@ async fn hop(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hopping_between_websocket_and_sse_shows_one_order() {
-    let time = Duration::from_secs(size("HOPS", 8));
+    let time = Duration::from_secs(size("HOPS", 6));
     let server = TestServer::with(|config| {
         config.script = Some(script());
         config.chat_burst = 1e6;

@@ -153,7 +153,7 @@ async fn who_takes_a_byte_now_and_then_stays_and_who_takes_none_is_sent_away_wit
     let root = root.status("message_accepted").expect("accepted")["messageId"].clone();
     writer.until(settles(&root)).await;
     let start = format!("{}:0", writer.cursor.split(':').next().expect("an epoch"));
-    for number in 0..12 {
+    for number in 0..150 {
         writer.ask("chat_send", json!({"content": format!("@human {number} {}", "x".repeat(16_000))})).await;
     }
     // The end of the flood is in the log with its 100,000 bytes, and the notes: more than all buffers hold.
@@ -162,10 +162,13 @@ async fn who_takes_a_byte_now_and_then_stays_and_who_takes_none_is_sent_away_wit
     let began = Instant::now();
     let mut frames = 0;
     while began.elapsed() < Duration::from_millis(4_500) {
-        // Far less than there is, but something within each second.
-        assert!(slow.next().await.is_some(), "sent away although it reads");
-        frames += 1;
-        tokio::time::sleep(Duration::from_millis(if frames < 6 { 50 } else { 400 })).await;
+        // As much as makes TCP ask for more, several times within the limit.
+        let mut bytes = 0;
+        while bytes < 2 * RECEIVE_BUFFER as usize {
+            bytes += slow.next().await.expect("sent away although it reads").text.len();
+            frames += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let code = |log: &Value| log["message"] == "disconnected" && log["code"] == 4000;
     assert!(!server.log().iter().any(code), "nobody was stuck so far");
