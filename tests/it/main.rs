@@ -5,6 +5,7 @@
 mod agents;
 mod cancel;
 mod demo;
+mod documents;
 mod first_conversation;
 mod floor;
 mod frames;
