@@ -1,14 +1,11 @@
 //! Chance that can be repeated, and sizes that can be raised.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// A generator whose seed is printed; `SEED` sets it.
+/// A generator whose seed is printed. A normal run has one and the same; `SEED` sets another, as `.ci/full` does.
 pub struct Random(u64);
 
 impl Random {
     pub fn new(what: &str) -> Self {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
-        let seed = size("SEED", now());
+        let seed = size("SEED", 20_260_115);
         println!("{what}: SEED={seed}");
         Self(seed)
     }
