@@ -30,7 +30,7 @@ use crate::{
     ws::{self, Deadlines, WsState},
 };
 
-/// Time that connections get for their closing handshake.
+/// Time that connections get for their closing handshake, at most; of a short drain deadline, a tenth.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Why the server could not start, in one line.
@@ -134,9 +134,12 @@ impl Server {
         tracing::info!("draining");
         app.worlds.services.draining.store(true, Ordering::Relaxed);
         control.enter(Phase::Draining);
-        drain(&app, config.drain_timeout).await;
+        // The closing handshakes are part of the deadline, and as much again for the log and the ends of replies:
+        // whoever set it may kill the process right after.
+        let farewell = GOODBYE.min(config.drain_timeout / 10);
+        drain(&app, config.drain_timeout - 2 * farewell).await;
         control.enter(Phase::Closing);
-        let _ = tokio::time::timeout(GOODBYE, goodbye(&app, accepting)).await;
+        let _ = tokio::time::timeout(farewell, goodbye(&app, accepting)).await;
         upkeep.abort();
         app.worlds.services.log.close().await?;
         tracing::info!("stopped");

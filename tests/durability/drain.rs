@@ -72,7 +72,7 @@ async fn sigterm_tells_everybody_refuses_what_is_new_and_ends_what_runs() {
     assert_eq!(end_of(&brought, &hangs), stopped, "streams bring the end, too");
     assert_eq!(server.ended().await.code(), Some(0));
     let took = began.elapsed();
-    assert!(took >= patience && took < patience + Duration::from_secs(4), "{took:?}");
+    assert!(took >= patience * 7 / 10 && took <= patience, "{took:?}");
 
     let server = Program::start(&data, &[]).await;
     eventually("what waited is done without anybody asking", || async {
