@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     program::{Program, script},
     random::{Random, size},
-    support::{Client, Frame, Received, here, run_to_end},
+    support::{Client, Frame, Received, eventually, here, run_to_end},
 };
 
 /// What a damaged log led to.
@@ -201,8 +201,10 @@ async fn a_torn_or_newer_file_is_refused_by_name() {
     let server = Program::start(&copy, &[]).await;
     let error = history(&server, &token).await.expect_err("a newer record is not served");
     assert!(error.contains("SERVER_ERROR"), "{error}");
-    let log = server.log().iter().map(ToString::to_string).collect::<String>();
-    assert!(log.contains("99"), "the log names the version: {log}");
+    eventually("the log names the version", || async {
+        server.log().iter().any(|line| line.to_string().contains("version 99"))
+    })
+    .await;
     println!("corrupt: 5 torn files, one with another head, a newer one and a foreign one");
 }
 
