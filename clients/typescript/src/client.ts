@@ -1,4 +1,4 @@
-import { Connection, type ConnectionOptions, type ConnectionState } from "./connection.js";
+import { Connection, type ConnectionOptions, type ConnectionState, type WireFrame } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { AgentWorldError } from "./error.js";
 import type { UnknownMessage } from "./frame.js";
@@ -14,6 +14,8 @@ export interface ClientOptions extends ConnectionOptions {
   maxPending?: number | undefined;
   /** Hears of the states from the first on. `client.on("state", …)` comes too late for `connecting`. */
   onState?: ((state: ConnectionState) => void) | undefined;
+  /** Hears of every frame from the first on. `client.on("frame", …)` comes too late for `connected`. */
+  onFrame?: ((frame: WireFrame) => void) | undefined;
   /**
    * Checks every frame that arrives, for development: gives what is wrong with it. It is reported by the event
    * `invalid`, and the frame is delivered all the same. `agent-world-client/schemas` makes one.
@@ -27,6 +29,8 @@ export interface ClientOptions extends ConnectionOptions {
 export type ClientEvents = {
   /** The state of the connection changed. */
   state: [state: ConnectionState];
+  /** A frame was sent, or one came: each as it is on the wire, the client's own pings too. */
+  frame: [frame: WireFrame];
   /** A new user was made. Keep the token to be the same user another time; it becomes valid with the first world. */
   session: [session: { userId: string; sessionToken: string }];
   /** The server is about to stop. The client comes back by itself. */
@@ -62,9 +66,11 @@ export class Client extends Emitter<ClientEvents> {
     super();
     this.#options = options;
     if (options.onState) this.on("state", options.onState);
+    if (options.onFrame) this.on("frame", options.onFrame);
     this.#connection = new Connection(options, {
       greeted: () => void this.#restore(),
       frame: (frame) => this.#take(frame),
+      wire: (frame) => this.emit("frame", frame),
       garbage: () => this.emit("error", new AgentWorldError("UNEXPECTED_REPLY", "something came that is no frame")),
       lost: (cause) => {
         this.#turn += 1;

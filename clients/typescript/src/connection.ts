@@ -37,12 +37,23 @@ export interface ConnectionHandlers {
   /** The server knows who this is; the session can be restored. */
   greeted(): void;
   frame(frame: ServerMessage | UnknownMessage): void;
+  /** A frame was sent or came, before anybody acts on it. */
+  wire(frame: WireFrame): void;
   /** Something came that is no frame. */
   garbage(text: string): void;
   /** The socket is gone; what follows is `reconnecting` or `closed`. */
   lost(cause: AgentWorldError): void;
   state(state: ConnectionState): void;
   session(session: { userId: string; sessionToken: string }): void;
+}
+
+/** One frame as it goes over the wire. Recordings of `agent-world` have the same fields, with the frame as JSON. */
+export interface WireFrame {
+  /** When it was sent or came: RFC 3339 in UTC with milliseconds. */
+  at: string;
+  /** Who sent it. */
+  direction: "client" | "server";
+  text: string;
 }
 
 /** The id of the pings that the connection sends for itself. */
@@ -91,7 +102,7 @@ export class Connection {
     const own = <T>(handle: (event: T) => void) => (event: T) => {
       if (this.#socket === socket) handle(event);
     };
-    socket.addEventListener("message", own((event: { data: unknown }) => this.#receive(String(event.data))));
+    socket.addEventListener("message", own((event: { data: unknown }) => this.#hear(String(event.data))));
     socket.addEventListener("error", own((event: { message?: unknown }) => (failure = String(event.message ?? ""))));
     socket.addEventListener(
       "close",
@@ -106,6 +117,9 @@ export class Connection {
   }
 
   send(text: string): void {
+    if (this.#socket === undefined) return;
+    this.#handlers.wire({ at: new Date().toISOString(), direction: "client", text });
+    // Whoever watches the wire may have closed it.
     this.#socket?.send(text);
   }
 
@@ -150,6 +164,12 @@ export class Connection {
     this.#leave();
     this.#handlers.lost(cause ?? new AgentWorldError("CLOSED", "the client was closed"));
     this.#become({ status: "closed", cause });
+  }
+
+  #hear(text: string): void {
+    const socket = this.#socket;
+    this.#handlers.wire({ at: new Date().toISOString(), direction: "server", text });
+    if (this.#socket === socket) this.#receive(text);
   }
 
   #receive(text: string): void {

@@ -6,7 +6,7 @@
 export { type ReconnectOptions } from "./backoff.js";
 export { Chat } from "./chat.js";
 export { Client, type ClientEvents, type ClientOptions, connect } from "./client.js";
-export { type ConnectionOptions, type ConnectionState } from "./connection.js";
+export { type ConnectionOptions, type ConnectionState, type WireFrame } from "./connection.js";
 export { Emitter } from "./emitter.js";
 export { AgentWorldError, type ClientErrorCode, type ErrorFacts } from "./error.js";
 export { type UnknownMessage } from "./frame.js";

@@ -32,8 +32,11 @@ import { Roots } from "./roots.js";
 export type WorldEvents = {
   /** Somebody said something: a human, an agent whose reply is complete, or the system. */
   message: [event: MessageEvent, frame: EventStreamMessage];
-  /** An agent begins to reply; the reply itself gives the text. */
-  reply: [reply: Reply];
+  /**
+   * An agent begins to reply, or one that was replying already is heard for the first time: then `frame` is no start.
+   * The reply itself gives the text.
+   */
+  reply: [reply: Reply, frame: ChatResponseMessage];
   /** The world or an agent changed, or a question is settled: by `event.payload.action`. */
   world: [event: WorldEvent, frame: EventStreamMessage];
   /** Why the server did what it did. Only after `subscribe({ eventTypes: […, "system"] })`. */
@@ -195,7 +198,7 @@ export class SelectedWorld extends Emitter<WorldEvents> {
     if (frame.type === "unknown") return this.emit("unknown", frame);
     if (frame.type === "chat_response") {
       const reply = this.#roots.take(frame.payload);
-      if (reply !== undefined) this.emit("reply", reply);
+      if (reply !== undefined) this.emit("reply", reply, frame);
       return;
     }
     const { event } = frame.payload;
