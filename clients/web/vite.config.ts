@@ -1,7 +1,15 @@
-import { defineConfig } from "vite";
+import { type ProxyOptions, defineConfig } from "vite";
 
 /** Of this folder. `URL` alone would do, if rolldown took more than paths. */
 const here = (path: string): string => decodeURIComponent(new URL(path, import.meta.url).pathname);
+
+/** The server that pages of `npm run dev` and `vite preview` talk to, as if they were its own. */
+const server = process.env["AGENT_WORLD_URL"] ?? "http://localhost:3001";
+const proxied = (ws = false): ProxyOptions => ({ target: server, changeOrigin: true, ws, rewriteWsOrigin: true, headers: { origin: server } });
+const proxy = {
+  ...Object.fromEntries(["/worlds", "/session", "/health", "/schema", "/openapi", "/asyncapi", "/catalogue"].map((path) => [path, proxied()])),
+  "/ws": proxied(true),
+};
 
 export default defineConfig({
   resolve: {
@@ -14,11 +22,7 @@ export default defineConfig({
       { find: /^react(-dom)?$/, replacement: "preact/compat" },
     ],
   },
-  server: {
-    // `npm run dev` beside a `cargo run` that was told `--allow-origin http://localhost:5173`.
-    port: 5173,
-    strictPort: true,
-  },
+  server: { proxy },
   build: {
     target: "es2022",
     // Nothing is inlined as a data: address; the server's Content-Security-Policy knows `'self'` only.

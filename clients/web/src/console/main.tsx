@@ -1,15 +1,12 @@
 import { render } from "preact";
-import { TopBar } from "../look/top-bar.js";
+import { App } from "./app.js";
+import { start } from "./session/connection.js";
+import { startFollowing } from "./world/worlds.js";
 import "../look/base.css";
-
-function Console() {
-  return (
-    <>
-      <TopBar page="console" />
-      <main>The console.</main>
-    </>
-  );
-}
+import "../look/controls.css";
+import "./console.css";
 
 const root = document.getElementById("app");
-if (root) render(<Console />, root);
+if (root) render(<App />, root);
+startFollowing();
+void start();
