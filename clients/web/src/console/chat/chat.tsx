@@ -7,7 +7,7 @@ import type { OpenWorld } from "../world/open-world.js";
 import type { Row } from "../world/timeline.js";
 import { ChatHeader } from "./header.js";
 import { ChatInput, mention } from "./input.js";
-import { NoteView } from "./note.js";
+import { Notes } from "./note.js";
 import { OutgoingView } from "./outgoing.js";
 import { SpeechView } from "./speech.js";
 import "./chat.css";
@@ -97,7 +97,7 @@ export function Chat({ world }: { world: OpenWorld }): JSX.Element {
 }
 
 function RowView({ row, world, onMention }: { row: Row; world: OpenWorld; onMention: (name: string) => void }): JSX.Element {
-  if ("note" in row) return <NoteView note={row.note} />;
+  if ("notes" in row) return <Notes notes={row.notes} />;
   const views = row.speeches.map((speech) => <SpeechView key={speech.id} speech={speech} world={world} onMention={onMention} />);
   return views.length === 1 ? <>{views}</> : <div class="abreast">{views}</div>;
 }

@@ -3,10 +3,11 @@ import { inFull } from "../ui/time.js";
 import { plain } from "./markdown.js";
 import type { Note } from "../world/timeline.js";
 
-export function NoteView({ note: { action, at } }: { note: Note }): JSX.Element {
+/** What happened to the world, one thing after the other. */
+export function Notes({ notes }: { notes: readonly Note[] }): JSX.Element {
   return (
-    <p class="note" title={inFull(at)}>
-      <span dir="auto">{plain(words(action))}</span>
+    <p class="note" title={inFull(notes[0]?.at ?? "")}>
+      <span dir="auto">{notes.map(({ action }) => plain(words(action))).join(" · ")}</span>
     </p>
   );
 }

@@ -8,6 +8,7 @@ import { type Taped, tape, tookMs } from "../frames/tape.js";
 import { go, route } from "../route.js";
 import { announce } from "../ui/announce.js";
 import { Icon } from "../ui/icon.js";
+import { FoldedProse } from "../ui/prose.js";
 import { openWorld } from "../world/worlds.js";
 import { createEditor } from "./editor.js";
 import { line } from "./line.js";
@@ -96,7 +97,7 @@ function Composer({ schemas }: { schemas: Schemas }): JSX.Element {
           ))}
         </select>
       </label>
-      {typeof description === "string" && <p class="description">{description}</p>}
+      {typeof description === "string" && <FoldedProse text={description} />}
       <div class={invalid ? "editor invalid" : "editor"} ref={place} />
       <p class="keys faint">
         <kbd>Ctrl</kbd> <kbd>Space</kbd> completes · <kbd>Ctrl</kbd> <kbd>Enter</kbd> sends · <kbd>Esc</kbd> then <kbd>Tab</kbd> leaves

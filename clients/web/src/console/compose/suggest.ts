@@ -16,7 +16,7 @@ export function suggestions(field: string): string[] {
       return world === undefined ? [] : [`${world.selected.cursor.split(":")[0]}:0`, world.selected.cursor];
     case "messageId": {
       const rows = world?.timeline.rows.value.list ?? [];
-      const ids = rows.flatMap((row) => ("note" in row ? [] : row.speeches.filter(({ senderType }) => senderType !== "world").map(({ id }) => id)));
+      const ids = rows.flatMap((row) => ("notes" in row ? [] : row.speeches.filter(({ senderType }) => senderType !== "world").map(({ id }) => id)));
       return ids.slice(-8).reverse();
     }
     case "sender":

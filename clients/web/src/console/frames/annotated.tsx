@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import type { Schema, Schemas } from "./schema.js";
 import { plain } from "../chat/markdown.js";
+import { Prose } from "../ui/prose.js";
 
 interface Line {
   depth: number;
@@ -20,7 +21,7 @@ export function Annotated({ frame, kind, schemas }: { frame: unknown; kind: stri
             {plain(text)}
           </code>
           <span role="cell" class="why">
-            {why}
+            {why !== undefined && <Prose text={why} />}
           </span>
         </div>
       ))}

@@ -4,6 +4,7 @@ import { useEffect } from "preact/hooks";
 import { go } from "../route.js";
 import { CopyButton } from "../ui/copy.js";
 import { Icon } from "../ui/icon.js";
+import { FoldedProse } from "../ui/prose.js";
 import { Annotated } from "./annotated.js";
 import { type Schemas, loadSchemas } from "./schema.js";
 import { type Taped, tookMs } from "./tape.js";
@@ -23,7 +24,7 @@ export function FrameDetail({ taped, show, close }: { taped: Taped; show: (other
         <h3>
           <span class={`arrow ${direction}`} aria-hidden="true">
             {direction === "client" ? "↑" : "↓"}
-          </span>
+          </span>{" "}
           {type}
         </h3>
         <CopyButton text={() => JSON.stringify(taped.frame, null, 2)} what="frame" />
@@ -60,7 +61,7 @@ export function FrameDetail({ taped, show, close }: { taped: Taped; show: (other
             after {tookMs(answer)} ms
           </p>
         )}
-        {typeof description === "string" && <p class="description">{description}</p>}
+        {typeof description === "string" && <FoldedProse text={description} />}
         <Annotated frame={taped.frame} kind={type} schemas={schemas.value} />
       </div>
     </section>

@@ -111,7 +111,8 @@ export function FramesPanel(): JSX.Element {
         </div>
       </div>
       <p class="count" data-shown={shown.length}>
-        {shown.length === all.length ? `${all.length} frames` : `${shown.length} of ${all.length} frames`}
+        {shown.length === all.length ? "" : `${shown.length} of `}
+        {all.length === 1 ? "1 frame" : `${all.length} frames`}
         {paused.value !== undefined && `, paused; ${tape.count - (paused.value.at(-1)?.n ?? 0)} more since`}
         {paused.value === undefined && tape.count > all.length && all.length > 0 && `, the latest of ${tape.count}`}
       </p>

@@ -34,8 +34,8 @@ export interface Note {
   readonly action: WorldAction;
 }
 
-/** What stands in one line of the chat: a note, one speech, or the replies of several agents to the same message. */
-export type Row = { key: string; note: Note } | { key: string; speeches: readonly Speech[] };
+/** What stands in one line of the chat: notes, one speech, or the replies of several agents to the same message. */
+export type Row = { key: string; notes: readonly Note[] } | { key: string; speeches: readonly Speech[] };
 
 /** How many replies stand side by side. */
 const ABREAST = 4;
@@ -154,12 +154,17 @@ export class Timeline {
     const entries = [...this.#speeches.values(), ...this.#notes.values()].sort((a, b) => (a.seq === b.seq ? 0 : a.seq - b.seq));
     const list: Row[] = [];
     let group: Speech[] = [];
+    let notes: Note[] = [];
     for (const entry of entries) {
       const first = group[0];
       if (entry.kind === "note") {
         group = [];
-        list.push({ key: entry.id, note: entry });
-      } else if (first !== undefined && belongs(entry, first) && group.length < ABREAST) {
+        notes.push(entry);
+        if (notes.length === 1) list.push({ key: entry.id, notes });
+        continue;
+      }
+      notes = [];
+      if (first !== undefined && belongs(entry, first) && group.length < ABREAST) {
         group.push(entry);
       } else {
         group = [entry];
