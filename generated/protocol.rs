@@ -3249,6 +3249,199 @@ number!(Rate);
 
 json_schema!(Rate);
 
+/// When it was sent or came: RFC 3339 in UTC, with milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RecordedAt(String);
+
+impl Text for RecordedAt {
+    fn check(text: &str) -> Result<(), Invalid> {
+        static STEPS: [Step; 14] = [
+            Step::new(b"09", 4, 4),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09", 2, 2),
+            Step::new(b"--", 1, 1),
+            Step::new(b"09", 2, 2),
+            Step::new(b"TT", 1, 1),
+            Step::new(b"09", 2, 2),
+            Step::new(b"::", 1, 1),
+            Step::new(b"09", 2, 2),
+            Step::new(b"::", 1, 1),
+            Step::new(b"09", 2, 2),
+            Step::new(b"..", 1, 1),
+            Step::new(b"09", 3, 3),
+            Step::new(b"ZZ", 1, 1),
+        ];
+        pattern::steps(
+            text,
+            &STEPS,
+            "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$",
+        )?;
+        Ok(())
+    }
+    fn wrap(text: String) -> Self {
+        Self(text)
+    }
+}
+
+text!(RecordedAt);
+
+json_schema!(RecordedAt);
+
+/// That this side closed the connection, and with which code; 1005 where it gave none, 1006 where it just
+/// went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RecordedClose(u64);
+
+impl Integer for RecordedClose {
+    const MIN: i64 = 1000;
+    const MAX: i64 = 65535;
+    fn wrap(value: i64) -> Self {
+        Self(value.unsigned_abs())
+    }
+}
+
+integer!(RecordedClose, u64);
+
+json_schema!(RecordedClose);
+
+/// Which connection it belongs to, counted from 1. Left out, there was only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RecordedConnection(u64);
+
+impl Integer for RecordedConnection {
+    const MIN: i64 = 1;
+    const MAX: i64 = 9007199254740991;
+    fn wrap(value: i64) -> Self {
+        Self(value.unsigned_abs())
+    }
+}
+
+integer!(RecordedConnection, u64);
+
+json_schema!(RecordedConnection);
+
+/// Who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordedDirection {
+    Client,
+    Server,
+}
+
+impl RecordedDirection {
+    /// All values, in the order of the schema.
+    pub const ALL: &[Self] = &[Self::Client, Self::Server];
+    /// The value as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl std::fmt::Display for RecordedDirection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for RecordedDirection {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "client" => Ok(Self::Client),
+            "server" => Ok(Self::Server),
+            _ => Err(Invalid::new("enum", "client, server")),
+        }
+    }
+}
+
+impl TryFrom<&str> for RecordedDirection {
+    type Error = Invalid;
+    fn try_from(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl Serialize for RecordedDirection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordedDirection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+json_schema!(RecordedDirection);
+
+/// The frame, as it was on the wire.
+pub type RecordedFrame = crate::protocol::Free;
+
+/// One line of a recording: newline-delimited JSON, as `agent-world record` and the console's inspector write
+/// it, and `validate`, `replay` and `mock` read it. A line has exactly one of `frame`, `text` and `closeCode`.
+/// Session tokens and keys never stand in a recording: whoever writes it puts `redacted` in their place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordedLine {
+    pub at: RecordedAt,
+    pub direction: RecordedDirection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<RecordedConnection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<RecordedFrame>,
+    /// What was sent instead of a frame: a text that is no JSON object, or a binary message as `binary:` and its
+    /// bytes in Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(rename = "closeCode", skip_serializing_if = "Option::is_none")]
+    pub close_code: Option<RecordedClose>,
+}
+
+impl<'de> Object<'de> for RecordedLine {
+    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut at = Field::new("at");
+        let mut direction = Field::new("direction");
+        let mut connection = Field::new("connection");
+        let mut frame = Field::new("frame");
+        let mut text = Field::new("text");
+        let mut close_code = Field::new("closeCode");
+        while let Some(key) = object::next_key(&mut map)? {
+            match &*key {
+                "at" => at.read(&mut map)?,
+                "direction" => direction.read(&mut map)?,
+                "connection" => connection.read(&mut map)?,
+                "frame" => frame.read(&mut map)?,
+                "text" => text.read(&mut map)?,
+                "closeCode" => close_code.read(&mut map)?,
+                _ => return Err(object::unknown_field()),
+            }
+        }
+        Ok(Self {
+            at: at.required()?,
+            direction: direction.required()?,
+            connection: connection.optional(),
+            frame: frame.optional(),
+            text: text.optional(),
+            close_code: close_code.optional(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordedLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object::deserialize(deserializer)
+    }
+}
+
+json_schema!(
+    RecordedLine, RecordedAt, RecordedClose, RecordedConnection, RecordedDirection
+);
+
 /// How long to wait before the next try, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]

@@ -16,6 +16,7 @@
 pub mod config;
 mod demo;
 pub mod error;
+pub mod frames;
 pub mod http;
 mod listen;
 pub mod log;

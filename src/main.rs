@@ -9,7 +9,12 @@ use std::{
     process::ExitCode,
 };
 
-use agent_world::{Config, Server, log::sqlite, telemetry};
+use agent_world::{
+    Config, Server,
+    frames::{Outcome as Finding, ToolError, record, validate},
+    log::sqlite,
+    telemetry,
+};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 const AFTER_HELP: &str = "\
@@ -33,6 +38,16 @@ fn command() -> Command {
         .after_help(AFTER_HELP)
         .subcommand(serve.after_help(AFTER_HELP))
         .subcommand(chat.about("Talk to the agents of a running server from the terminal"))
+        .subcommand(
+            validate::Options::augment_args(Command::new("validate"))
+                .about("Check frames: a verdict on each, with everything that is wrong")
+                .after_help(validate::AFTER_HELP),
+        )
+        .subcommand(
+            record::Options::augment_args(Command::new("record"))
+                .about("Record what a client and a server say to each other, as a proxy between them")
+                .after_help(record::AFTER_HELP),
+        )
         .subcommand(copying("backup", "Write a data directory into one new file, also beside a running server"))
         .subcommand(copying(
             "restore",
@@ -52,6 +67,8 @@ fn copying(name: &'static str, about: &'static str) -> Command {
 fn main() -> ExitCode {
     let arguments = command().get_matches();
     let outcome = match arguments.subcommand() {
+        Some(("validate", options)) => return tool(options, |options| validate::run(&options)),
+        Some(("record", options)) => return tool(options, run_record),
         Some(("chat", chat)) => run_chat(chat),
         Some(("backup", paths)) => run_copying(paths, |file, dir| sqlite::backup(dir, file)),
         Some(("restore", paths)) => run_copying(paths, sqlite::restore),
@@ -65,6 +82,37 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a tool whose exit code says what it found.
+fn tool<O: FromArgMatches>(arguments: &ArgMatches, run: impl FnOnce(O) -> Result<Finding, ToolError>) -> ExitCode {
+    let options = O::from_arg_matches(arguments).unwrap_or_else(|error| error.exit());
+    match run(options) {
+        Ok(Finding::Well) => ExitCode::SUCCESS,
+        Ok(Finding::Ill) => ExitCode::from(1),
+        Err(problem) => {
+            eprintln!("agent-world: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs what needs the runtime.
+fn block_on<T>(task: impl Future<Output = Result<T, ToolError>>) -> Result<T, ToolError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| ToolError::Other(format!("failed to start: {error}")))?.block_on(task)
+}
+
+fn run_record(options: record::Options) -> Result<Finding, ToolError> {
+    block_on(async {
+        let mut signals = Signals::listen().map_err(|error| ToolError::Other(error.to_string()))?;
+        let recorder = record::Recorder::bind(&options).await?;
+        let address = recorder.local_addr();
+        eprintln!("recording {} at ws://{address}/ws (HTTP: http://{address}); Ctrl-C ends it", options.url);
+        let lines = recorder.run(signals.next()).await?;
+        eprintln!("{lines} lines written to {}", options.out.display());
+        Ok(Finding::Well)
+    })
 }
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["error", "log", "peer", "problem", "protocol", "session", "shutdown", "world"]),
     ("listen", &["peer", "shutdown"]),
     ("upkeep", &["error", "session", "world"]),
+    ("frames", &["config", "protocol"]),
     (
         "server",
         &[

@@ -163,13 +163,13 @@ fn disagree(what: &'static str) {
     tracing::error!(what, "typed parse and schema disagree; this is a bug");
 }
 
-fn depth() -> Rejection {
+pub(super) fn depth() -> Rejection {
     let limit = strict::MAX_DEPTH.to_string();
     Rejection::new("", "depth", Some(&limit), &format!("is nested more than {limit} levels deep"))
 }
 
 /// Only the place is told; the parser's own words may repeat what stands there.
-fn syntax(error: &serde_json::Error) -> Rejection {
+pub(super) fn syntax(error: &serde_json::Error) -> Rejection {
     let place = format!("is not JSON (line {}, column {})", error.line(), error.column());
     Rejection::new("", "syntax", None, &place)
 }

@@ -19,6 +19,7 @@ mod list;
 mod object;
 mod patch;
 mod pattern;
+pub mod published;
 mod scalar;
 mod strict;
 mod timestamp;

@@ -87,14 +87,18 @@ impl Rejection {
 
     /// Adds everything that the compiled schema finds wrong with `instance`.
     pub(crate) fn explain(&mut self, compiled: &Compiled, instance: &Value) {
-        if (compiled.is_valid)(instance) {
-            return;
+        if !(compiled.is_valid)(instance) {
+            self.explain_with(&compiled.schema, || (compiled.errors)(instance));
         }
-        for error in (compiled.errors)(instance) {
+    }
+
+    /// Adds the errors that a validator made from `schema` found.
+    pub(crate) fn explain_with<'i>(&mut self, schema: &Value, errors: impl FnOnce() -> ErrorIterator<'i>) {
+        for error in errors() {
             if self.truncated {
                 return;
             }
-            self.add_error(&compiled.schema, &error);
+            self.add_error(schema, &error);
         }
     }
 
@@ -121,6 +125,19 @@ impl Rejection {
             message = unknown_fields(schema, &error.schema_path().to_string());
         }
         self.add(pointer, keyword, limit.as_deref().and_then(short), message);
+    }
+}
+
+/// The fields that a closed schema does not know, with the pointers of the objects that hold them.
+pub(crate) fn unknown_of(error: &ValidationError<'_>) -> Vec<(String, String)> {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unexpected.iter().map(|field| (error.instance_path().to_string(), field.clone())).collect()
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            meant(context).into_iter().flatten().flat_map(|error| unknown_of(error)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -28,7 +28,8 @@ impl std::ops::Deref for Process {
     }
 }
 
-fn program() -> Command {
+/// The program, with nothing of this environment, ready for arguments.
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent-world"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -744,6 +744,42 @@ export interface QueueFullAction {
 /** Something per second. */
 export type Rate = number;
 
+/** When it was sent or came: RFC 3339 in UTC, with milliseconds. */
+export type RecordedAt = string;
+
+/**
+ * That this side closed the connection, and with which code; 1005 where it gave none, 1006 where it just
+ * went.
+ */
+export type RecordedClose = number;
+
+/** Which connection it belongs to, counted from 1. Left out, there was only one. */
+export type RecordedConnection = number;
+
+/** Who sent it. */
+export type RecordedDirection = "client" | "server";
+
+/** The frame, as it was on the wire. */
+export type RecordedFrame = Record<string, unknown>;
+
+/**
+ * One line of a recording: newline-delimited JSON, as `agent-world record` and the console's inspector write
+ * it, and `validate`, `replay` and `mock` read it. A line has exactly one of `frame`, `text` and `closeCode`.
+ * Session tokens and keys never stand in a recording: whoever writes it puts `redacted` in their place.
+ */
+export interface RecordedLine {
+  at: RecordedAt;
+  direction: RecordedDirection;
+  connection?: RecordedConnection | undefined;
+  frame?: RecordedFrame | undefined;
+  /**
+   * What was sent instead of a frame: a text that is no JSON object, or a binary message as `binary:` and its
+   * bytes in Base64.
+   */
+  text?: string | undefined;
+  closeCode?: RecordedClose | undefined;
+}
+
 /** How long to wait before the next try, in milliseconds. */
 export type RetryAfterMs = number;
 

@@ -1786,6 +1786,66 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
       "type": "number",
       "minimum": 0
     },
+    "RecordedAt": {
+      "description": "When it was sent or came: RFC 3339 in UTC, with milliseconds.",
+      "type": "string",
+      "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$"
+    },
+    "RecordedClose": {
+      "description": "That this side closed the connection, and with which code; 1005 where it gave none, 1006 where it just went.",
+      "type": "integer",
+      "minimum": 1000,
+      "maximum": 65535
+    },
+    "RecordedConnection": {
+      "description": "Which connection it belongs to, counted from 1. Left out, there was only one.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 9007199254740991
+    },
+    "RecordedDirection": {
+      "description": "Who sent it.",
+      "type": "string",
+      "enum": [
+        "client",
+        "server"
+      ]
+    },
+    "RecordedFrame": {
+      "description": "The frame, as it was on the wire.",
+      "type": "object"
+    },
+    "RecordedLine": {
+      "title": "RecordedLine",
+      "description": "One line of a recording: newline-delimited JSON, as `agent-world record` and the console's inspector write it, and `validate`, `replay` and `mock` read it. A line has exactly one of `frame`, `text` and `closeCode`. Session tokens and keys never stand in a recording: whoever writes it puts `redacted` in their place.",
+      "type": "object",
+      "properties": {
+        "at": {
+          "$ref": "#/$defs/RecordedAt"
+        },
+        "direction": {
+          "$ref": "#/$defs/RecordedDirection"
+        },
+        "connection": {
+          "$ref": "#/$defs/RecordedConnection"
+        },
+        "frame": {
+          "$ref": "#/$defs/RecordedFrame"
+        },
+        "text": {
+          "type": "string",
+          "description": "What was sent instead of a frame: a text that is no JSON object, or a binary message as `binary:` and its bytes in Base64."
+        },
+        "closeCode": {
+          "$ref": "#/$defs/RecordedClose"
+        }
+      },
+      "required": [
+        "at",
+        "direction"
+      ],
+      "additionalProperties": false
+    },
     "RetryAfterMs": {
       "description": "How long to wait before the next try, in milliseconds.",
       "type": "integer",
