@@ -237,6 +237,125 @@ impl<'de> Deserialize<'de> for AgentCreatedAction {
 
 json_schema!(AgentCreatedAction, Agent);
 
+/// An agent to be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentDefinition {
+    pub name: AgentName,
+    pub status: WritableStatus,
+    pub config: AgentDefinitionConfig,
+}
+
+impl<'de> Object<'de> for AgentDefinition {
+    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut name = Field::new("name");
+        let mut status = Field::new("status");
+        let mut config = Field::new("config");
+        while let Some(key) = object::next_key(&mut map)? {
+            match &*key {
+                "name" => name.read(&mut map)?,
+                "status" => status.read(&mut map)?,
+                "config" => config.read(&mut map)?,
+                _ => return Err(object::unknown_field()),
+            }
+        }
+        Ok(Self {
+            name: name.required()?,
+            status: status.or_else(|| WritableStatus::Active),
+            config: config.required()?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for AgentDefinition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object::deserialize(deserializer)
+    }
+}
+
+json_schema!(AgentDefinition, AgentDefinitionConfig, AgentName, WritableStatus);
+
+/// How a new agent is set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentDefinitionConfig {
+    pub provider: ProviderName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+    #[serde(rename = "baseUrl", skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<BaseUrl>,
+    #[serde(rename = "systemPrompt", skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<SystemPrompt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<Temperature>,
+    #[serde(rename = "maxTokens", skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<MaxTokens>,
+    #[serde(rename = "apiKey", skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<ApiKey>,
+}
+
+impl<'de> Object<'de> for AgentDefinitionConfig {
+    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut provider = Field::new("provider");
+        let mut model = Field::new("model");
+        let mut base_url = Field::new("baseUrl");
+        let mut system_prompt = Field::new("systemPrompt");
+        let mut temperature = Field::new("temperature");
+        let mut max_tokens = Field::new("maxTokens");
+        let mut api_key = Field::new("apiKey");
+        while let Some(key) = object::next_key(&mut map)? {
+            match &*key {
+                "provider" => provider.read(&mut map)?,
+                "model" => model.read(&mut map)?,
+                "baseUrl" => base_url.read(&mut map)?,
+                "systemPrompt" => system_prompt.read(&mut map)?,
+                "temperature" => temperature.read(&mut map)?,
+                "maxTokens" => max_tokens.read(&mut map)?,
+                "apiKey" => api_key.read(&mut map)?,
+                _ => return Err(object::unknown_field()),
+            }
+        }
+        Ok(Self {
+            provider: provider.or_else(|| ProviderName::Auto),
+            model: model.optional(),
+            base_url: base_url.optional(),
+            system_prompt: system_prompt.optional(),
+            temperature: temperature.optional(),
+            max_tokens: max_tokens.optional(),
+            api_key: api_key.optional(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for AgentDefinitionConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object::deserialize(deserializer)
+    }
+}
+
+json_schema!(
+    AgentDefinitionConfig, ApiKey, BaseUrl, MaxTokens, ModelName, ProviderName,
+    SystemPrompt, Temperature
+);
+
+/// Agents to be created, in this order.
+#[derive(Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct AgentDefinitions(Vec<AgentDefinition>);
+
+impl List for AgentDefinitions {
+    type Item = AgentDefinition;
+    const MIN: usize = 0;
+    const MAX: usize = 64;
+    const UNIQUE: bool = false;
+    fn wrap(items: Vec<AgentDefinition>) -> Self {
+        Self(items)
+    }
+}
+
+list!(AgentDefinitions, AgentDefinition);
+
+json_schema!(AgentDefinitions, AgentDefinition);
+
 /// An agent left the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename = "agent-deleted")]
@@ -2573,125 +2692,6 @@ impl Text for ModelName {
 text!(ModelName);
 
 json_schema!(ModelName);
-
-/// An agent to be created.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NewAgent {
-    pub name: AgentName,
-    pub status: WritableStatus,
-    pub config: NewAgentConfig,
-}
-
-impl<'de> Object<'de> for NewAgent {
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut name = Field::new("name");
-        let mut status = Field::new("status");
-        let mut config = Field::new("config");
-        while let Some(key) = object::next_key(&mut map)? {
-            match &*key {
-                "name" => name.read(&mut map)?,
-                "status" => status.read(&mut map)?,
-                "config" => config.read(&mut map)?,
-                _ => return Err(object::unknown_field()),
-            }
-        }
-        Ok(Self {
-            name: name.required()?,
-            status: status.or_else(|| WritableStatus::Active),
-            config: config.required()?,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for NewAgent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        object::deserialize(deserializer)
-    }
-}
-
-json_schema!(NewAgent, AgentName, NewAgentConfig, WritableStatus);
-
-/// How a new agent is set up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NewAgentConfig {
-    pub provider: ProviderName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<ModelName>,
-    #[serde(rename = "baseUrl", skip_serializing_if = "Option::is_none")]
-    pub base_url: Option<BaseUrl>,
-    #[serde(rename = "systemPrompt", skip_serializing_if = "Option::is_none")]
-    pub system_prompt: Option<SystemPrompt>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<Temperature>,
-    #[serde(rename = "maxTokens", skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<MaxTokens>,
-    #[serde(rename = "apiKey", skip_serializing_if = "Option::is_none")]
-    pub api_key: Option<ApiKey>,
-}
-
-impl<'de> Object<'de> for NewAgentConfig {
-    fn read<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut provider = Field::new("provider");
-        let mut model = Field::new("model");
-        let mut base_url = Field::new("baseUrl");
-        let mut system_prompt = Field::new("systemPrompt");
-        let mut temperature = Field::new("temperature");
-        let mut max_tokens = Field::new("maxTokens");
-        let mut api_key = Field::new("apiKey");
-        while let Some(key) = object::next_key(&mut map)? {
-            match &*key {
-                "provider" => provider.read(&mut map)?,
-                "model" => model.read(&mut map)?,
-                "baseUrl" => base_url.read(&mut map)?,
-                "systemPrompt" => system_prompt.read(&mut map)?,
-                "temperature" => temperature.read(&mut map)?,
-                "maxTokens" => max_tokens.read(&mut map)?,
-                "apiKey" => api_key.read(&mut map)?,
-                _ => return Err(object::unknown_field()),
-            }
-        }
-        Ok(Self {
-            provider: provider.or_else(|| ProviderName::Auto),
-            model: model.optional(),
-            base_url: base_url.optional(),
-            system_prompt: system_prompt.optional(),
-            temperature: temperature.optional(),
-            max_tokens: max_tokens.optional(),
-            api_key: api_key.optional(),
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for NewAgentConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        object::deserialize(deserializer)
-    }
-}
-
-json_schema!(
-    NewAgentConfig, ApiKey, BaseUrl, MaxTokens, ModelName, ProviderName, SystemPrompt,
-    Temperature
-);
-
-/// Agents to be created, in this order.
-#[derive(Default)]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct NewAgents(Vec<NewAgent>);
-
-impl List for NewAgents {
-    type Item = NewAgent;
-    const MIN: usize = 0;
-    const MAX: usize = 64;
-    const UNIQUE: bool = false;
-    fn wrap(items: Vec<NewAgent>) -> Self {
-        Self(items)
-    }
-}
-
-list!(NewAgents, NewAgent);
-
-json_schema!(NewAgents, NewAgent);
 
 /// A new user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -5097,7 +5097,7 @@ pub struct Template {
     pub description: TemplateDescription,
     #[serde(rename = "turnLimit")]
     pub turn_limit: TurnLimit,
-    pub agents: NewAgents,
+    pub agents: AgentDefinitions,
 }
 
 impl<'de> Object<'de> for Template {
@@ -5130,7 +5130,7 @@ impl<'de> Deserialize<'de> for Template {
     }
 }
 
-json_schema!(Template, NewAgents, TemplateDescription, TemplateName, TurnLimit);
+json_schema!(Template, AgentDefinitions, TemplateDescription, TemplateName, TurnLimit);
 
 /// One or two sentences that say what a template is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -3,7 +3,7 @@
 use super::{Context, Http};
 use crate::{
     error::Failure,
-    protocol::{Agent, AgentList, AgentName, AgentUpdateBody, ErrorCode, IdempotencyKey, NewAgent, WorldName},
+    protocol::{Agent, AgentDefinition, AgentList, AgentName, AgentUpdateBody, ErrorCode, IdempotencyKey, WorldName},
     world::{AgentChange, Answer, Command},
 };
 
@@ -18,9 +18,14 @@ impl Http {
         found.ok_or_else(|| Failure::new(ErrorCode::AgentNotFound, "this world has no agent of that name"))
     }
 
-    pub async fn add_agent(&self, context: &Context, world: &WorldName, new: NewAgent) -> Result<Agent, Failure> {
+    pub async fn add_agent(
+        &self,
+        context: &Context,
+        world: &WorldName,
+        new: AgentDefinition,
+    ) -> Result<Agent, Failure> {
         let (caller, entered) = self.writable(context, world).await?;
-        let NewAgent { name, status, config } = new;
+        let AgentDefinition { name, status, config } = new;
         self.app.check_base_url(config.provider, config.base_url.as_ref(), "/config/baseUrl")?;
         let command = Command::CreateAgent { name, status, config };
         let outcome = self.app.execute(&caller, &entered.cell, command, None).await?;

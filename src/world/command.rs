@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::routing::is_human_word;
 use crate::protocol::{
-    Agent, AgentConfigUpdate, AgentName, ChatContent, DisplayName, MessageId, NewAgentConfig, Patch, SenderName, Title,
-    TurnLimit, WritableStatus,
+    Agent, AgentConfigUpdate, AgentDefinitionConfig, AgentName, ChatContent, DisplayName, MessageId, Patch, SenderName,
+    Title, TurnLimit, WritableStatus,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,7 +27,7 @@ pub enum Command {
     CreateAgent {
         name: AgentName,
         status: WritableStatus,
-        config: NewAgentConfig,
+        config: AgentDefinitionConfig,
     },
     UpdateAgent(AgentChange),
     DeleteAgent {

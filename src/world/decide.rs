@@ -12,8 +12,8 @@ use super::{
 use crate::{
     error::Failure,
     protocol::{
-        Agent, AgentConfig, AgentConfigUpdate, AgentName, AgentStatus, ChatContent, Count, DisplayName, ErrorCode,
-        MessageId, NewAgentConfig, Patch, SenderName, SenderType, WritableStatus,
+        Agent, AgentConfig, AgentConfigUpdate, AgentDefinitionConfig, AgentName, AgentStatus, ChatContent, Count,
+        DisplayName, ErrorCode, MessageId, Patch, SenderName, SenderType, WritableStatus,
     },
 };
 
@@ -206,7 +206,7 @@ impl World {
         &self,
         name: &AgentName,
         status: WritableStatus,
-        config: &NewAgentConfig,
+        config: &AgentDefinitionConfig,
         context: &Context<'_>,
     ) -> Result<Decision, Failure> {
         if is_reserved(name.as_str()) {
@@ -269,7 +269,7 @@ impl World {
 }
 
 /// A new agent as the world shows it.
-pub(super) fn new_agent(name: AgentName, status: WritableStatus, config: &NewAgentConfig, at_ms: i64) -> Agent {
+pub(super) fn new_agent(name: AgentName, status: WritableStatus, config: &AgentDefinitionConfig, at_ms: i64) -> Agent {
     Agent {
         name,
         status: status_of(status),

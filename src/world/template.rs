@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{decide::new_agent, event::Event, routing::is_reserved};
-use crate::protocol::{Agent, NewAgent, SystemPrompt, Template, TemplateName, Title, Violation, codec};
+use crate::protocol::{Agent, AgentDefinition, SystemPrompt, Template, TemplateName, Title, Violation, codec};
 
 const EMBEDDED: [(&str, &str); 3] = [
     ("default-world.json", include_str!("../../templates/default-world.json")),
@@ -95,7 +95,7 @@ impl Templates {
             return Err(unsound(format!("its name is {:?}, that of its file {name:?}", template.name.as_str())));
         }
         for (index, agent) in template.agents.iter().enumerate() {
-            let twin = |other: &NewAgent| other.name.as_str().eq_ignore_ascii_case(agent.name.as_str());
+            let twin = |other: &AgentDefinition| other.name.as_str().eq_ignore_ascii_case(agent.name.as_str());
             if is_reserved(agent.name.as_str()) || template.agents[..index].iter().any(twin) {
                 return Err(unsound(format!("/agents/{index}/name is reserved or stands there twice")));
             }
@@ -112,7 +112,7 @@ impl Templates {
                         Some(prompt.map_err(|_| InvalidTemplate::Unsound { file, reason: "it is too long".into() })?);
                 }
             }
-            template.agents = crate::protocol::NewAgents::trusted(agents);
+            template.agents = crate::protocol::AgentDefinitions::trusted(agents);
         }
         self.by_name.insert(name.to_ascii_lowercase(), template);
         Ok(())

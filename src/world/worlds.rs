@@ -317,7 +317,7 @@ impl Worlds {
 
 /// Keys that a template gives its agents become secrets of the world.
 fn secrets(template: &Template) -> Vec<SecretWrite> {
-    let secret = |agent: &crate::protocol::NewAgent| {
+    let secret = |agent: &crate::protocol::AgentDefinition| {
         let secret = Secret::new(agent.config.api_key.as_ref()?.as_str());
         Some(SecretWrite { agent: agent.name.to_string(), secret: Some(secret) })
     };

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{find, inputs::Inputs};
 use crate::protocol::{
-    AgentName, Body, ChatBody, ChatUntil, Cursor, IdempotencyKey, NewAgent, PageLimit, WorldName, decode_body,
+    AgentDefinition, AgentName, Body, ChatBody, ChatUntil, Cursor, IdempotencyKey, PageLimit, WorldName, decode_body,
 };
 
 fn headers(given: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -69,7 +69,7 @@ fn parameters_and_bodies_are_their_definitions() {
         rejection.violations().iter().map(|violation| violation.pointer.clone()).collect()
     }
     assert_eq!(pointers::<ChatBody>(r#"{"message":"","sender":7}"#), ["/message", "/sender"]);
-    assert_eq!(pointers::<NewAgent>(r#"{"name":"a","config":{"maxTokens":0}}"#), ["/config/maxTokens"]);
+    assert_eq!(pointers::<AgentDefinition>(r#"{"name":"a","config":{"maxTokens":0}}"#), ["/config/maxTokens"]);
     // The wording of bodies: every limit is found in the schema, through all `$ref`s.
     let rejection = decode_body::<ChatBody>(br#"{"messag":"hi","message":""}"#).expect_err("it is refused");
     let mut sentences: Vec<_> = rejection.violations().iter().map(|violation| violation.message.as_str()).collect();
@@ -77,5 +77,5 @@ fn parameters_and_bodies_are_their_definitions() {
     let [unknown, short] = sentences[..] else { panic!("{sentences:?}") };
     assert!(unknown.starts_with("holds a field that does not exist here; known are "), "{unknown}");
     assert_eq!(short, "must have at least 1 character");
-    assert_eq!(pointers::<NewAgent>(""), [""]);
+    assert_eq!(pointers::<AgentDefinition>(""), [""]);
 }

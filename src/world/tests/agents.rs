@@ -3,7 +3,8 @@
 use super::stage::{Stage, failure, json, name, stop};
 use crate::{
     protocol::{
-        Agent, AgentConfigUpdate, AgentStatus, ErrorCode, FinishReason, NewAgentConfig, Patch, Title, WritableStatus,
+        Agent, AgentConfigUpdate, AgentDefinitionConfig, AgentStatus, ErrorCode, FinishReason, Patch, Title,
+        WritableStatus,
     },
     world::{
         command::{AgentChange, Answer, Command},
@@ -13,7 +14,11 @@ use crate::{
 };
 
 fn create(agent: &str, config: &str) -> Command {
-    Command::CreateAgent { name: name(agent), status: WritableStatus::Active, config: json::<NewAgentConfig>(config) }
+    Command::CreateAgent {
+        name: name(agent),
+        status: WritableStatus::Active,
+        config: json::<AgentDefinitionConfig>(config),
+    }
 }
 
 fn patch(agent: &str, config: &str) -> Command {

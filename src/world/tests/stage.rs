@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::Failure,
     protocol::{
-        AgentName, AgentStatus, ChatContent, ErrorCode, ErrorInfo, FinishReason, MessageId, NewAgentConfig, SenderName,
-        TemplateName, Title, TurnLimit, WritableStatus,
+        AgentDefinitionConfig, AgentName, AgentStatus, ChatContent, ErrorCode, ErrorInfo, FinishReason, MessageId,
+        SenderName, TemplateName, Title, TurnLimit, WritableStatus,
     },
     world::{
         command::{AgentChange, Answer, Command},
@@ -259,7 +259,7 @@ pub fn name(name: &str) -> AgentName {
     AgentName::try_from(name).unwrap()
 }
 
-pub fn script() -> NewAgentConfig {
+pub fn script() -> AgentDefinitionConfig {
     json(r#"{"provider": "script"}"#)
 }
 

@@ -51,6 +51,29 @@ export interface AgentCreatedAction {
   agent: Agent;
 }
 
+/** An agent to be created. */
+export interface AgentDefinition {
+  name: AgentName;
+  /** @defaultValue `"active"` */
+  status?: WritableStatus | undefined;
+  config: AgentDefinitionConfig;
+}
+
+/** How a new agent is set up. */
+export interface AgentDefinitionConfig {
+  /** @defaultValue `"auto"` */
+  provider?: ProviderName | undefined;
+  model?: ModelName | undefined;
+  baseUrl?: BaseUrl | undefined;
+  systemPrompt?: SystemPrompt | undefined;
+  temperature?: Temperature | undefined;
+  maxTokens?: MaxTokens | undefined;
+  apiKey?: ApiKey | undefined;
+}
+
+/** Agents to be created, in this order. */
+export type AgentDefinitions = AgentDefinition[];
+
 /** An agent left the world. */
 export interface AgentDeletedAction {
   action: "agent-deleted";
@@ -612,29 +635,6 @@ export type ModelName = string;
 /** A new model, or null for the provider's default. */
 export type ModelPatch = ModelName | null;
 
-/** An agent to be created. */
-export interface NewAgent {
-  name: AgentName;
-  /** @defaultValue `"active"` */
-  status?: WritableStatus | undefined;
-  config: NewAgentConfig;
-}
-
-/** How a new agent is set up. */
-export interface NewAgentConfig {
-  /** @defaultValue `"auto"` */
-  provider?: ProviderName | undefined;
-  model?: ModelName | undefined;
-  baseUrl?: BaseUrl | undefined;
-  systemPrompt?: SystemPrompt | undefined;
-  temperature?: Temperature | undefined;
-  maxTokens?: MaxTokens | undefined;
-  apiKey?: ApiKey | undefined;
-}
-
-/** Agents to be created, in this order. */
-export type NewAgents = NewAgent[];
-
 /** A new user. */
 export interface NewSession {
   userId: UserId;
@@ -1092,7 +1092,7 @@ export interface Template {
   description: TemplateDescription;
   /** @defaultValue `5` */
   turnLimit?: TurnLimit | undefined;
-  agents: NewAgents;
+  agents: AgentDefinitions;
 }
 
 /** One or two sentences that say what a template is for. */

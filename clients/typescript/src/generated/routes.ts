@@ -3,6 +3,7 @@
 import { type CallOptions, type FrameStream, type Server, bytes, document, json, nothing, path, stream, string } from "../call.js";
 import type {
   Agent,
+  AgentDefinition,
   AgentList,
   AgentName,
   AgentUpdateBody,
@@ -16,7 +17,6 @@ import type {
   Health,
   IdempotencyKey,
   MessageId,
-  NewAgent,
   NewSession,
   OnDisconnect,
   PageLimit,
@@ -104,7 +104,7 @@ export interface CreateAgentInput {
   /** The caller's world. */
   worldName: WorldName;
   /** The body of the request. */
-  body: NewAgent;
+  body: AgentDefinition;
 }
 
 /**

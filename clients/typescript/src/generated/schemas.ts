@@ -122,6 +122,65 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
         "agent"
       ]
     },
+    "AgentDefinition": {
+      "description": "An agent to be created.",
+      "type": "object",
+      "properties": {
+        "name": {
+          "$ref": "#/$defs/AgentName"
+        },
+        "status": {
+          "$ref": "#/$defs/WritableStatus",
+          "default": "active"
+        },
+        "config": {
+          "$ref": "#/$defs/AgentDefinitionConfig"
+        }
+      },
+      "required": [
+        "name",
+        "config"
+      ],
+      "additionalProperties": false
+    },
+    "AgentDefinitionConfig": {
+      "description": "How a new agent is set up.",
+      "type": "object",
+      "properties": {
+        "provider": {
+          "$ref": "#/$defs/ProviderName",
+          "default": "auto"
+        },
+        "model": {
+          "$ref": "#/$defs/ModelName"
+        },
+        "baseUrl": {
+          "$ref": "#/$defs/BaseUrl"
+        },
+        "systemPrompt": {
+          "$ref": "#/$defs/SystemPrompt"
+        },
+        "temperature": {
+          "$ref": "#/$defs/Temperature"
+        },
+        "maxTokens": {
+          "$ref": "#/$defs/MaxTokens"
+        },
+        "apiKey": {
+          "$ref": "#/$defs/ApiKey"
+        }
+      },
+      "additionalProperties": false
+    },
+    "AgentDefinitions": {
+      "description": "Agents to be created, in this order.",
+      "type": "array",
+      "items": {
+        "$ref": "#/$defs/AgentDefinition"
+      },
+      "minItems": 0,
+      "maxItems": 64
+    },
     "AgentDeletedAction": {
       "title": "AgentDeletedAction",
       "description": "An agent left the world.",
@@ -1450,65 +1509,6 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
         }
       ]
     },
-    "NewAgent": {
-      "description": "An agent to be created.",
-      "type": "object",
-      "properties": {
-        "name": {
-          "$ref": "#/$defs/AgentName"
-        },
-        "status": {
-          "$ref": "#/$defs/WritableStatus",
-          "default": "active"
-        },
-        "config": {
-          "$ref": "#/$defs/NewAgentConfig"
-        }
-      },
-      "required": [
-        "name",
-        "config"
-      ],
-      "additionalProperties": false
-    },
-    "NewAgentConfig": {
-      "description": "How a new agent is set up.",
-      "type": "object",
-      "properties": {
-        "provider": {
-          "$ref": "#/$defs/ProviderName",
-          "default": "auto"
-        },
-        "model": {
-          "$ref": "#/$defs/ModelName"
-        },
-        "baseUrl": {
-          "$ref": "#/$defs/BaseUrl"
-        },
-        "systemPrompt": {
-          "$ref": "#/$defs/SystemPrompt"
-        },
-        "temperature": {
-          "$ref": "#/$defs/Temperature"
-        },
-        "maxTokens": {
-          "$ref": "#/$defs/MaxTokens"
-        },
-        "apiKey": {
-          "$ref": "#/$defs/ApiKey"
-        }
-      },
-      "additionalProperties": false
-    },
-    "NewAgents": {
-      "description": "Agents to be created, in this order.",
-      "type": "array",
-      "items": {
-        "$ref": "#/$defs/NewAgent"
-      },
-      "minItems": 0,
-      "maxItems": 64
-    },
     "NewSession": {
       "description": "A new user.",
       "type": "object",
@@ -2750,7 +2750,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
           "default": 5
         },
         "agents": {
-          "$ref": "#/$defs/NewAgents"
+          "$ref": "#/$defs/AgentDefinitions"
         }
       },
       "required": [
