@@ -8,12 +8,15 @@
 //! - [`log`]: durable logs, and who owns which world. [`provider`]: where replies come from.
 //! - [`protocol`]: every message as a type, generated from `schema/`, and the codec.
 //!
+//! [`conform`] is the conformance kit, which knows of all this only what is published.
+//!
 //! [`Server`] puts it together; `main.rs` is the command line. docs/ARCHITECTURE.md follows a frame through all of it.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::todo, clippy::dbg_macro))]
 
 pub mod config;
+pub mod conform;
 mod demo;
 pub mod error;
 pub mod frames;

@@ -1,5 +1,5 @@
-//! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one; `backup` and
-//! `restore` copy a data directory out and in.
+//! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one; `conform`
+//! holds one to the protocol; `backup` and `restore` copy a data directory out and in.
 
 mod chat;
 
@@ -10,7 +10,7 @@ use std::{
 };
 
 use agent_world::{
-    Config, Server,
+    Config, Server, conform,
     frames::{Outcome as Finding, ToolError, record, validate},
     log::sqlite,
     telemetry,
@@ -48,6 +48,10 @@ fn command() -> Command {
                 .about("Record what a client and a server say to each other, as a proxy between them")
                 .after_help(record::AFTER_HELP),
         )
+        .subcommand(
+            conform::Options::augment_args(Command::new("conform"))
+                .about("Prove that a server speaks this protocol; without an address, a server of its own"),
+        )
         .subcommand(copying("backup", "Write a data directory into one new file, also beside a running server"))
         .subcommand(copying(
             "restore",
@@ -66,6 +70,9 @@ fn copying(name: &'static str, about: &'static str) -> Command {
 
 fn main() -> ExitCode {
     let arguments = command().get_matches();
+    if let Some(("conform", options)) = arguments.subcommand() {
+        return run_conform(options);
+    }
     let outcome = match arguments.subcommand() {
         Some(("validate", options)) => return tool(options, |options| validate::run(&options)),
         Some(("record", options)) => return tool(options, run_record),
@@ -124,6 +131,23 @@ fn run_chat(arguments: &ArgMatches) -> Outcome {
     // A thread may still wait for a line of standard input.
     runtime.shutdown_background();
     Ok(outcome?)
+}
+
+/// Its exit code says how it ended: 1 something failed, 2 nothing could be tested, 3 something was skipped.
+fn run_conform(arguments: &ArgMatches) -> ExitCode {
+    let options = conform::Options::from_arg_matches(arguments);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match (options, runtime) {
+        (Ok(options), Ok(runtime)) => ExitCode::from(runtime.block_on(conform::run(options))),
+        (Err(error), _) => {
+            eprintln!("agent-world: {error}");
+            ExitCode::from(2)
+        }
+        (_, Err(error)) => {
+            eprintln!("agent-world: {error}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn run_copying(arguments: &ArgMatches, copy: impl FnOnce(&Path, &Path) -> Result<(), sqlite::BackupError>) -> Outcome {

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("demo", &["error", "log", "protocol", "session", "world"]),
     ("ws", &["error", "peer", "problem", "protocol", "session", "shutdown", "world"]),
     ("http", &["error", "log", "peer", "problem", "protocol", "session", "shutdown", "world"]),
+    ("conform", &["protocol"]),
     ("listen", &["peer", "shutdown"]),
     ("upkeep", &["error", "session", "world"]),
     ("frames", &["config", "protocol"]),

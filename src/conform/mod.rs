@@ -1,0 +1,35 @@
+//! The conformance kit: proves of any server that it speaks this protocol, over the wire alone. Scenarios are data
+//! (`tests/conformance/`); docs/CONFORMANCE.md is the page for those who use and write them.
+//!
+//! - [`scenario`]: what a file says; [`frame`], [`pattern`], [`value`]: what it expects.
+//! - [`stage`]: the choke point. Every frame and body, in both directions, is held against the [`published`] schemas
+//!   and the [`standing`] checks there. [`peer`] is one connection below it.
+//! - [`play`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
+//! - [`mutant`] and [`proof`]: the broken servers with which the kit proves itself.
+//! - [`report`], [`junit`], [`baseline`]: what comes out.
+//!
+//! It knows nothing of the server but the published documents.
+
+pub mod baseline;
+pub mod embedded;
+pub mod frame;
+pub mod junit;
+pub mod mutant;
+pub mod pattern;
+pub mod peer;
+pub mod play;
+pub mod proof;
+pub mod published;
+pub mod report;
+pub mod request;
+pub mod rules;
+pub mod run;
+pub mod scenario;
+pub mod stage;
+pub mod standing;
+pub mod target;
+pub mod value;
+
+mod command;
+
+pub use command::{Options, run};

@@ -1,0 +1,410 @@
+//! Deliberately broken servers, one for each check: a change to the conversation at the place where that check looks,
+//! made where the bytes come in. The kit proves itself with them: a check that no change can make fail checks nothing.
+//!
+//! What is changed follows from what the check asserts ([`kinds`]); the stage applies it ([`Armed`]).
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    pattern::fits,
+    scenario::{Action, HoldKind, Scenario, Step, row_name},
+    value::Values,
+};
+
+/// How a conversation is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// What the check waits for never comes.
+    Lose,
+    /// A field that the check looks at has another value.
+    Alter,
+    /// The answer is another: an error for a success, another error for an error.
+    Refuse,
+    /// A frame comes that must not.
+    Insert,
+    /// A frame comes later than it must.
+    Delay,
+    /// The status or close code is another.
+    Status,
+    /// A header is missing.
+    Header,
+    /// The stream or connection goes on.
+    Linger,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lose => "lose",
+            Self::Alter => "alter",
+            Self::Refuse => "refuse",
+            Self::Insert => "insert",
+            Self::Delay => "delay",
+            Self::Status => "status",
+            Self::Header => "header",
+            Self::Linger => "linger",
+        }
+    }
+}
+
+/// One broken server: the check that it must fail, and how it is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutant {
+    pub check: String,
+    pub kind: Kind,
+}
+
+/// The broken servers of a scenario, at least one for each check; a check without one asserts nothing.
+pub fn mutants(scenario: &Scenario) -> Vec<Mutant> {
+    let mut found = Vec::new();
+    collect(&scenario.steps, "", &mut found);
+    found
+}
+
+fn collect(steps: &[Step], suffix: &str, found: &mut Vec<Mutant>) {
+    let mut add = |check: &str, kinds: &[Kind]| {
+        found.extend(kinds.iter().map(|kind| Mutant { check: format!("{check}{suffix}"), kind: *kind }));
+    };
+    for step in steps {
+        if let Some(check) = &step.check {
+            add(check, &kinds(&step.action));
+        }
+        for hold in step.holds() {
+            add(&hold.check, &[hold_kind(&hold.kind)]);
+        }
+    }
+    for step in steps {
+        match &step.action {
+            Action::Repeat { steps, .. } => collect(steps, suffix, found),
+            Action::Each { rows, steps } => {
+                for row in rows {
+                    collect(steps, &format!("{suffix} [{}]", row_name(row)), found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What breaks a step's own check.
+fn kinds(action: &Action) -> Vec<Kind> {
+    match action {
+        Action::Connect(connect) => {
+            let mut kinds = Vec::new();
+            if connect.status.is_some() || connect.problem.is_some() {
+                kinds.push(Kind::Status);
+            }
+            if connect.echo.is_some() {
+                kinds.push(Kind::Header);
+            }
+            if connect.ok.as_ref().is_some_and(|ok| leaf(ok).is_some()) {
+                kinds.push(Kind::Alter);
+            }
+            if kinds.is_empty() {
+                kinds.push(Kind::Lose);
+            }
+            kinds
+        }
+        Action::Ask(ask) | Action::Answer(ask) => {
+            let mut kinds = vec![Kind::Refuse];
+            if ask.ok.as_ref().is_some_and(|ok| leaf(ok).is_some())
+                || ask.error.as_ref().is_some_and(|error| error.is_object() && leaf(error).is_some())
+            {
+                kinds.push(Kind::Alter);
+            }
+            kinds
+        }
+        Action::Expect(_) | Action::Until(_) => vec![Kind::Lose],
+        Action::Next(_) => vec![Kind::Insert],
+        Action::Http(http) | Action::Stream(http) => {
+            let mut kinds = vec![Kind::Status];
+            let body = http.ok.as_ref().or(http.problem.as_ref().filter(|problem| problem.is_object()));
+            if body.is_some_and(|body| leaf(body).is_some()) {
+                kinds.push(Kind::Alter);
+            }
+            if !http.answer_headers.is_empty() {
+                kinds.push(Kind::Header);
+            }
+            kinds
+        }
+        Action::Ended(_) => vec![Kind::Linger],
+        Action::Closed(_) => vec![Kind::Linger, Kind::Status],
+        Action::Value { .. } => vec![Kind::Alter],
+        _ => Vec::new(),
+    }
+}
+
+fn hold_kind(hold: &HoldKind) -> Kind {
+    match hold {
+        HoldKind::Count { is, .. } if *is == json!(0) => Kind::Insert,
+        HoldKind::Count { is: Value::Object(is), .. } if !is.contains_key("$min") && !is.contains_key("$above") => {
+            Kind::Insert
+        }
+        HoldKind::None(_) | HoldKind::Only(_) => Kind::Insert,
+        HoldKind::Every { .. } => Kind::Alter,
+        HoldKind::Order(_) => Kind::Delay,
+        HoldKind::Count { .. } | HoldKind::Some(_) | HoldKind::Same { .. } => Kind::Lose,
+    }
+}
+
+/// Which frames are changed.
+#[derive(Debug, Clone)]
+pub enum Select {
+    /// The answer to that request.
+    Answer(String),
+    /// Those that fit.
+    Fits(Value),
+    /// Those that fit the first and not the second, which ends the step.
+    FitsBut(Value, Value),
+    /// The first that comes.
+    First,
+}
+
+/// What is done to them.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    Lose,
+    /// Another value at the deepest place that this pattern asserts.
+    Alter(Value),
+    /// An error instead.
+    Refuse,
+    /// This frame before.
+    Insert(Value),
+    /// Held back until one that fits has passed.
+    Delay(Value),
+}
+
+/// A change that waits for its frame.
+#[derive(Debug)]
+pub struct Armed {
+    pub peer: String,
+    pub select: Select,
+    pub edit: Edit,
+    pub fired: bool,
+    held: Option<Value>,
+}
+
+impl Armed {
+    pub fn new(peer: &str, select: Select, edit: Edit) -> Self {
+        Self { peer: peer.to_owned(), select, edit, fired: false, held: None }
+    }
+
+    fn selects(&self, frame: &Value, values: &Values) -> bool {
+        match &self.select {
+            Select::Answer(id) => frame["replyTo"] == id.as_str(),
+            Select::Fits(pattern) => fits(pattern, frame, values),
+            Select::FitsBut(pattern, last) => fits(pattern, frame, values) && !fits(last, frame, values),
+            Select::First => !self.fired,
+        }
+    }
+
+    /// What arrives in the place of `frame`; `None` where it arrives as it was.
+    pub fn apply(&mut self, frame: &Value, values: &Values) -> Option<Vec<Value>> {
+        if let Edit::Delay(until) = &self.edit
+            && let Some(held) = &self.held
+        {
+            if !fits(until, frame, values) {
+                return None;
+            }
+            let late = vec![frame.clone(), held.clone()];
+            self.held = None;
+            return Some(late);
+        }
+        if !self.selects(frame, values) || self.fired && !matches!(self.edit, Edit::Lose) {
+            return None;
+        }
+        let came = match &self.edit {
+            Edit::Lose => Vec::new(),
+            Edit::Alter(pattern) => vec![altered(pattern, frame)],
+            Edit::Refuse => vec![refused(frame)],
+            Edit::Insert(extra) => vec![extra.clone(), frame.clone()],
+            Edit::Delay(_) => {
+                self.held = Some(frame.clone());
+                Vec::new()
+            }
+        };
+        self.fired = true;
+        Some(came)
+    }
+}
+
+/// The pointer to the last value that a pattern asserts: captures and `$any` do not count.
+pub fn leaf(pattern: &Value) -> Option<String> {
+    match pattern {
+        Value::Object(fields) if fields.keys().any(|key| key.starts_with('$')) => {
+            let only_captures = fields.keys().all(|key| key == "$as");
+            (!only_captures).then(String::new)
+        }
+        Value::Object(fields) => {
+            let mut places = fields.iter().filter_map(|(key, value)| Some((key, leaf(value)?)));
+            places.next_back().map(|(key, below)| format!("/{}{below}", key.replace('~', "~0").replace('/', "~1")))
+        }
+        Value::String(text) if text.starts_with("$as ") => None,
+        Value::String(text) if text == "$any" => Some(String::new()),
+        _ => Some(String::new()),
+    }
+}
+
+/// `value` with something else at the place that `pattern` asserts last.
+pub fn altered(pattern: &Value, value: &Value) -> Value {
+    let mut changed = value.clone();
+    let Some(pointer) = leaf(pattern) else { return changed };
+    let asserted = pattern.pointer(&pointer);
+    if let Some(place) = changed.pointer_mut(&pointer)
+        && asserted.is_none_or(|asserted| asserted != "$any")
+    {
+        *place = other(place);
+        return changed;
+    }
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return other(value) };
+    if let Some(Value::Object(fields)) = changed.pointer_mut(parent) {
+        // It is there and only has to be, or it is absent and has to be.
+        if fields.remove(key).is_none() {
+            fields.insert(key.to_owned(), json!("mutant"));
+        }
+    }
+    changed
+}
+
+/// Another value of the same kind.
+pub fn other(value: &Value) -> Value {
+    match value {
+        Value::Bool(flag) => json!(!flag),
+        Value::Number(number) => number.as_i64().map_or(json!(0.123), |number| json!(number + 1_000_003)),
+        Value::String(text) => json!(format!("mutant {text}")),
+        Value::Array(items) => Value::Array(items.iter().cloned().chain([json!("mutant"), json!("mutant")]).collect()),
+        Value::Object(fields) => {
+            let mut fields: Map<_, _> = fields.clone();
+            fields.insert("mutant".to_owned(), json!(true));
+            Value::Object(fields)
+        }
+        Value::Null => json!("mutant"),
+    }
+}
+
+fn refused(frame: &Value) -> Value {
+    let mut refused = frame.clone();
+    let code = if frame["payload"]["code"] == "SERVER_ERROR" { "OVERLOADED" } else { "SERVER_ERROR" };
+    refused["type"] = json!("error");
+    refused["payload"] = json!({"code": code, "message": "a mutant refuses", "retryable": false});
+    refused
+}
+
+/// A frame that fits `pattern`, as far as that can be made up.
+pub fn made_up(pattern: &Value, values: &Values) -> Value {
+    let mut frame = json!({
+        "id": "019bc0d1-7a12-7c3e-9f21-00000000dead",
+        "timestamp": "2026-01-15T10:00:00.000Z",
+    });
+    let made = instance(pattern, values);
+    if let (Some(frame), Value::Object(made)) = (frame.as_object_mut(), made) {
+        frame.extend(made);
+        frame.entry("type").or_insert(json!("event_stream"));
+        frame.entry("payload").or_insert(json!({}));
+    }
+    frame
+}
+
+fn instance(pattern: &Value, values: &Values) -> Value {
+    match pattern {
+        Value::Object(fields) => {
+            if let Some(first) = fields.get("$oneOf").and_then(|choices| choices.get(0)) {
+                return instance(first, values);
+            }
+            if let Some(exact) = fields.get("$exactly").or(fields.get("$min")).or(fields.get("$max")) {
+                return values.fill(exact).unwrap_or_default();
+            }
+            if let Some(part) = fields.get("$contains") {
+                let part = instance(part, values);
+                return if part.is_string() { part } else { json!([part]) };
+            }
+            if let Some(above) = fields.get("$above") {
+                return json!(values.fill(above).ok().and_then(|above| above.as_f64()).unwrap_or_default() + 1.0);
+            }
+            if let Some(not) = fields.get("$not") {
+                return other(&instance(not, values));
+            }
+            let fields = fields.iter().filter(|(_, value)| *value != "$absent");
+            Value::Object(fields.map(|(key, value)| (key.clone(), instance(value, values))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| instance(item, values)).collect()),
+        Value::String(text) if text == "$any" || text.starts_with("$as ") => json!(1),
+        value => values.fill(value).unwrap_or_default(),
+    }
+}
+
+/// The change that breaks a `hold` of a step that ends with `last`.
+pub fn against(hold: &HoldKind, last: &Value, values: &Values) -> (Select, Edit) {
+    let stranger = || {
+        json!({"id": "019bc0d1-7a12-7c3e-9f21-00000000dead", "timestamp": "2026-01-15T10:00:00.000Z",
+        "type": "status", "payload": {"type": "mutant", "message": "", "data": {}}})
+    };
+    match hold {
+        HoldKind::None(of) => (Select::First, Edit::Insert(made_up(of, values))),
+        HoldKind::Count { of, .. } if hold_kind(hold) == Kind::Insert => {
+            (Select::First, Edit::Insert(made_up(of, values)))
+        }
+        HoldKind::Only(_) => (Select::First, Edit::Insert(stranger())),
+        HoldKind::Every { of, is } => (Select::Fits(of.clone()), Edit::Alter(beyond(is, of))),
+        HoldKind::Order(patterns) => {
+            let first = patterns.first().cloned().unwrap_or_default();
+            (Select::Fits(first), Edit::Delay(patterns.last().cloned().unwrap_or_default()))
+        }
+        HoldKind::Count { of, .. } | HoldKind::Some(of) | HoldKind::Same { of, .. } => {
+            (Select::FitsBut(of.clone(), last.clone()), Edit::Lose)
+        }
+    }
+}
+
+/// What `is` asserts and `of` does not.
+fn beyond(is: &Value, of: &Value) -> Value {
+    match (is, of) {
+        (Value::Object(is), Value::Object(of)) => {
+            let fields = is.iter().filter(|(key, value)| of.get(*key) != Some(*value));
+            Value::Object(
+                fields
+                    .map(|(key, value)| (key.clone(), of.get(key).map_or(value.clone(), |of| beyond(value, of))))
+                    .collect(),
+            )
+        }
+        _ => is.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_altered_value_no_longer_fits() {
+        let values = Values::new("h", 1);
+        for (pattern, value) in [
+            (json!({"a": 1}), json!({"a": 1, "b": 2})),
+            (json!({"a": {"b": "x", "c": "$as c"}}), json!({"a": {"b": "x", "c": 5}})),
+            (json!({"a": "$any"}), json!({"a": 1})),
+            (json!({"a": "$absent"}), json!({})),
+            (json!({"a": []}), json!({"a": []})),
+            (json!({"a": {"$regex": "^x$"}}), json!({"a": "x"})),
+            (json!({"a": {"$length": 1}}), json!({"a": [1]})),
+            (json!(["x"]), json!(["x"])),
+        ] {
+            assert!(fits(&pattern, &value, &values), "{pattern} {value}");
+            let changed = altered(&pattern, &value);
+            assert!(!fits(&pattern, &changed, &values), "{pattern} {changed}");
+        }
+        assert_eq!(leaf(&json!({"a": "$as x"})), None);
+    }
+
+    #[test]
+    fn a_made_up_frame_fits() {
+        let mut values = Values::new("h", 1);
+        values.set("root", json!("r"));
+        for pattern in [
+            json!({"type": "event_stream", "payload": {"event": {"payload": {"rootId": "$root", "n": {"$above": 3}}}}}),
+            json!({"seq": "$any", "payload": {"complete": true, "error": "$absent"}}),
+            json!({"payload": {"agents": {"$contains": {"name": "a"}}, "x": {"$oneOf": [1, 2]}}}),
+        ] {
+            assert!(fits(&pattern, &made_up(&pattern, &values), &values), "{pattern}");
+        }
+    }
+}

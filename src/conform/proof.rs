@@ -1,0 +1,129 @@
+//! The kit proves itself: each broken server must fail the check that it is made for. What else it fails stands in a
+//! committed table; a check without a broken server that fails it checks nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs, io,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    mutant::{Mutant, mutants},
+    run::{Outcome, Played, Target, play_all},
+    scenario::Scenario,
+};
+
+/// What came out.
+#[derive(Debug, Default)]
+pub struct Proof {
+    pub checks: usize,
+    pub mutants: usize,
+    /// Broken servers that did not fail their check, and why.
+    pub survivors: Vec<String>,
+    /// Checks that no broken server is made for.
+    pub unprovable: Vec<String>,
+    /// What else each fails, by its name; those that fail nothing else are left out.
+    pub also: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Runs every broken server of these scenarios.
+pub async fn prove(
+    scenarios: &[Scenario],
+    target: Arc<Target>,
+    limit: Duration,
+    width: usize,
+    done: impl FnMut(usize, &Played),
+) -> Proof {
+    let mut proof = Proof::default();
+    let mut jobs = Vec::new();
+    for scenario in scenarios {
+        let all = mutants(scenario);
+        let proved: BTreeSet<&str> = all.iter().map(|mutant| mutant.check.as_str()).collect();
+        let checks = scenario.checks();
+        proof.checks += checks.len();
+        let unprovable = checks.iter().filter(|check| !proved.contains(check.as_str()));
+        proof.unprovable.extend(unprovable.map(|check| format!("{}#{check}", scenario.name)));
+        let scenario = Arc::new(scenario.clone());
+        jobs.extend(all.into_iter().map(|mutant| (scenario.clone(), Some(mutant))));
+    }
+    proof.mutants = jobs.len();
+    for (mutant, played) in play_all(jobs, target, limit, width, done).await {
+        if let Some(mutant) = mutant {
+            proof.judge(&mutant, &played);
+        }
+    }
+    proof
+}
+
+impl Proof {
+    fn judge(&mut self, mutant: &Mutant, played: &Played) {
+        let check = format!("{}#{}", played.scenario, mutant.check);
+        let name = format!("{check} ({})", mutant.kind.name());
+        match &played.outcome {
+            Outcome::Failed(failure) if failure.check.as_ref() == Some(&check) => {
+                let mut also: BTreeSet<String> = failure.checks().into_iter().collect();
+                also.remove(&check);
+                if !also.is_empty() {
+                    self.also.insert(name, also);
+                }
+            }
+            Outcome::Failed(failure) => {
+                let text =
+                    format!("{name} fails {} at step {}: {}", failure.checks().join(", "), failure.step, failure.text);
+                self.survivors.push(text);
+            }
+            Outcome::Passed if !played.fired => self.survivors.push(format!("{name}: there was nothing to break")),
+            Outcome::Passed => self.survivors.push(format!("{name} passes")),
+            Outcome::Harness(why) | Outcome::Skipped(why) => self.survivors.push(format!("{name} did not run: {why}")),
+        }
+    }
+
+    pub fn holds(&self) -> bool {
+        self.survivors.is_empty() && self.unprovable.is_empty() && self.mutants > 0
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for check in &self.unprovable {
+            let _ = writeln!(text, "✗ no broken server is made for {check}: it asserts nothing");
+        }
+        for survivor in &self.survivors {
+            let _ = writeln!(text, "✗ {survivor}");
+        }
+        let _ = writeln!(
+            text,
+            "{} checks, {} broken servers, {} of them fail the check that they are made for",
+            self.checks,
+            self.mutants,
+            self.mutants - self.survivors.len()
+        );
+        text
+    }
+
+    /// What differs from the committed table; with `write`, the table is made anew.
+    pub fn differences(&self, table: &Path, write: bool) -> io::Result<Vec<String>> {
+        if write {
+            fs::write(table, format!("{:#}\n", json!(self.also)))?;
+        }
+        let known: Value = serde_json::from_slice(&fs::read(table)?)?;
+        let known = known.as_object().cloned().unwrap_or_default();
+        let mut wrong = Vec::new();
+        for (name, also) in &self.also {
+            if known.get(name) != Some(&json!(also)) {
+                wrong.push(format!(
+                    "{name} fails {also:?} too; the table says {}",
+                    known.get(name).unwrap_or(&Value::Null)
+                ));
+            }
+        }
+        for name in known.keys().filter(|name| !self.also.contains_key(*name)) {
+            wrong.push(format!("{name} fails nothing else; the table says that it does"));
+        }
+        Ok(wrong)
+    }
+}

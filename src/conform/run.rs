@@ -1,0 +1,237 @@
+//! One scenario against one server, and many of them side by side.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{
+    mutant::Mutant,
+    play::Player,
+    scenario::Scenario,
+    stage::{Stage, Stop, Touched},
+    standing::fault,
+    target::{Host, Program, Server},
+};
+
+/// What the scenarios run against.
+pub struct Target {
+    pub host: Host,
+    /// How a server for one scenario alone is started; `None` when only the one at `host` is there.
+    pub program: Option<Program>,
+    /// Whether the kit's templates and script are there.
+    pub script: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The check that failed; `None` where a step failed that only prepares.
+    pub check: Option<String>,
+    /// Standing checks that failed, and what they say.
+    pub standing: Vec<(String, String)>,
+    pub step: String,
+    pub text: String,
+    pub rules: Vec<String>,
+    /// The end of the conversation.
+    pub told: Vec<String>,
+}
+
+impl Failure {
+    /// The names of all checks that failed, the scenario's own first.
+    pub fn checks(&self) -> Vec<String> {
+        let own = self.check.iter().cloned();
+        let mut standing: Vec<String> = self.standing.iter().map(|(check, _)| format!("standing/{check}")).collect();
+        standing.dedup();
+        own.chain(standing).collect()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Passed,
+    Failed(Box<Failure>),
+    /// The scenario or the kit is wrong, and nothing is said about the server.
+    Harness(String),
+    Skipped(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Played {
+    pub scenario: String,
+    pub outcome: Outcome,
+    /// The checks that held.
+    pub held: usize,
+    pub touched: Touched,
+    pub elapsed: Duration,
+    /// Whether the broken server did what it does.
+    pub fired: bool,
+}
+
+/// Why this target cannot run a scenario.
+pub fn unfit(scenario: &Scenario, target: &Target) -> Option<String> {
+    if scenario.server.is_some() && target.program.is_none() {
+        return Some("needs a server of its own; say with --start how one is started".to_owned());
+    }
+    (scenario.script && scenario.server.is_none() && !target.script)
+        .then(|| "needs the kit's templates and script; start the server with them (--export)".to_owned())
+}
+
+/// Plays one scenario.
+pub async fn play(scenario: &Scenario, target: &Target, limit: Duration, mutant: Option<Mutant>) -> Played {
+    let since = Instant::now();
+    let mut played = Played {
+        scenario: scenario.name.clone(),
+        outcome: Outcome::Passed,
+        held: 0,
+        touched: Touched::default(),
+        elapsed: Duration::ZERO,
+        fired: false,
+    };
+    if let Some(reason) = unfit(scenario, target) {
+        played.outcome = Outcome::Skipped(reason);
+        return played;
+    }
+    let server = match (&scenario.server, &target.program) {
+        (Some(settings), Some(program)) => match Server::start(program, settings).await {
+            Ok(server) => Some(server),
+            Err(error) => {
+                played.outcome = Outcome::Harness(error.to_string());
+                return played;
+            }
+        },
+        _ => None,
+    };
+    let host = server.as_ref().map_or(&target.host, |server| &server.host).clone();
+    let stage = match Stage::new(host, limit, mutant) {
+        Ok(stage) => stage,
+        Err(stop) => {
+            played.outcome = Outcome::Harness(format!("{stop:?}"));
+            return played;
+        }
+    };
+    let mut player = Player::new(stage, server);
+    let mut outcome = player.run(&scenario.steps, "").await;
+    if outcome.is_ok() && player.stage.mutant.is_none() {
+        outcome = finish(&mut player).await;
+    }
+    played.outcome = verdict(scenario, &player, outcome);
+    if player.server.is_none() {
+        player.tidy().await;
+    }
+    played.held = player.held.len();
+    played.fired = player.stage.fired.is_some();
+    played.touched = std::mem::take(&mut player.stage.touched);
+    played.elapsed = since.elapsed();
+    played
+}
+
+/// What every conversation ends with: a ping on every connection, after which nothing is unanswered.
+async fn finish(player: &mut Player) -> Result<(), Stop> {
+    player.at = vec!["the end".to_owned()];
+    let names: Vec<String> = player.stage.peers.keys().cloned().collect();
+    for name in names {
+        let alive = player.stage.peers.get(&name).is_some_and(|peer| peer.is_socket() && peer.closed.is_none());
+        if !alive {
+            continue;
+        }
+        player.last_fence(&name).await?;
+        if let Some(peer) = player.stage.peers.get(&name) {
+            let unanswered = peer.standing.unanswered();
+            player.stage.faults.extend(unanswered);
+        }
+    }
+    if player.stage.faults.is_empty() { Ok(()) } else { Err(super::play::failed(None, "")) }
+}
+
+fn verdict(scenario: &Scenario, player: &Player, outcome: Result<(), Stop>) -> Outcome {
+    let (check, text) = match outcome {
+        Ok(()) => return Outcome::Passed,
+        Err(Stop::Harness(text)) => return Outcome::Harness(format!("{}: {text}", player.at.join(", "))),
+        Err(Stop::Failed { check, text }) => (check, text),
+    };
+    let standing = player.stage.faults.iter().map(|fault| (fault.check.to_owned(), fault.text.clone())).collect();
+    let rules = check.as_deref().map(|check| rules_of(scenario, check)).unwrap_or_default();
+    Outcome::Failed(Box::new(Failure {
+        check: check.map(|check| format!("{}#{check}", scenario.name)),
+        standing,
+        step: player.at.join(", "),
+        text,
+        rules: if rules.is_empty() { scenario.rules.clone() } else { rules },
+        told: player.stage.told(),
+    }))
+}
+
+/// The rules that a check names itself.
+fn rules_of(scenario: &Scenario, check: &str) -> Vec<String> {
+    let name = check.split(" [").next().unwrap_or_default();
+    let mut rules = Vec::new();
+    super::scenario::walk(&scenario.steps, &mut |step| {
+        if step.check.as_deref() == Some(name) {
+            rules.extend(step.rules.iter().cloned());
+        }
+        for hold in step.holds().iter().filter(|hold| hold.check == name) {
+            rules.extend(hold.rules.iter().cloned());
+        }
+    });
+    rules
+}
+
+/// Plays all of them, at most `jobs` at the same time; `done` hears of each as it ends.
+pub async fn play_all(
+    jobs: Vec<(Arc<Scenario>, Option<Mutant>)>,
+    target: Arc<Target>,
+    limit: Duration,
+    width: usize,
+    mut done: impl FnMut(usize, &Played),
+) -> Vec<(Option<Mutant>, Played)> {
+    let places = Arc::new(Semaphore::new(width));
+    // Servers of their own are programs; a few at a time are enough.
+    let servers = Arc::new(Semaphore::new(3));
+    let running = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for (index, (scenario, mutant)) in jobs.into_iter().enumerate() {
+        let (places, servers, target, running) = (places.clone(), servers.clone(), target.clone(), running.clone());
+        tasks.spawn(async move {
+            let _server = match scenario.server {
+                Some(_) => servers.acquire_owned().await.ok(),
+                None => None,
+            };
+            let _place = places.acquire_owned().await.ok();
+            running.fetch_add(1, Ordering::Relaxed);
+            let played = play(&scenario, &target, limit, mutant.clone()).await;
+            running.fetch_sub(1, Ordering::Relaxed);
+            (index, mutant, played)
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(joined) = tasks.join_next().await {
+        let Ok((index, mutant, played)) = joined else { continue };
+        done(all.len() + 1, &played);
+        all.push((index, mutant, played));
+    }
+    all.sort_by_key(|(index, ..)| *index);
+    all.into_iter().map(|(_, mutant, played)| (mutant, played)).collect()
+}
+
+impl Player {
+    async fn last_fence(&mut self, name: &str) -> Result<(), Stop> {
+        let id = self.stage.next_id();
+        let ping = serde_json::json!({"id": id, "type": "ping"});
+        self.stage.send_frame(name, &ping).await?;
+        loop {
+            match self.stage.take(name, None).await? {
+                super::stage::Taken::Frame(frame) if frame.json["replyTo"] == id => return Ok(()),
+                super::stage::Taken::Frame(_) => {}
+                other => {
+                    self.stage.faults.push(fault("answered-once", format!("the last ping on {name}: {other:?}")));
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

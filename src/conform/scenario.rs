@@ -1,0 +1,487 @@
+//! A scenario: steps that send and expect, as its file says them. What a file may say is
+//! `tests/conformance/scenario.schema.json`; docs/CONFORMANCE.md explains it with examples.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use jsonschema::Validator;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::frame::expand;
+
+/// What a scenario's file may say.
+pub const SCHEMA: &str = include_str!("../../tests/conformance/scenario.schema.json");
+
+/// A file that is no scenario: its author's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is no scenario: {text}")]
+pub struct InvalidScenario {
+    pub name: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// `<area>/<file>`, without the extension.
+    pub name: String,
+    pub title: String,
+    /// The rules of docs/PROTOCOL.md that it checks.
+    pub rules: Vec<String>,
+    /// Whether agents of the kit's templates and script must be there.
+    pub script: bool,
+    /// The settings of a server of its own, which the steps may stop and start.
+    pub server: Option<BTreeMap<String, String>>,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The name of what it asserts; a step without one only prepares.
+    pub check: Option<String>,
+    pub rules: Vec<String>,
+    /// Seconds, where another time than the usual is right.
+    pub within: Option<f64>,
+    pub action: Action,
+}
+
+#[derive(Debug, Clone)]
+pub enum Action {
+    Connect(Connect),
+    Ask(Ask),
+    Send(Ask),
+    Answer(Ask),
+    Text(Text),
+    Expect(Watch),
+    Next(Watch),
+    Until(Watch),
+    Fence(Watch),
+    Http(Http),
+    Stream(Http),
+    Ended(Watch),
+    Closed(Watch),
+    Leave(String),
+    Kill(String),
+    Wait(u64),
+    Restart(String),
+    Stop,
+    Set(Map<String, Value>),
+    Value { value: Value, is: Value },
+    Repeat { times: u64, steps: Vec<Step> },
+    Each { rows: Vec<Map<String, Value>>, steps: Vec<Step> },
+}
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Connect {
+    pub connect: String,
+    pub token: Option<String>,
+    pub protocols: Vec<String>,
+    pub headers: BTreeMap<String, String>,
+    pub greeting: Option<bool>,
+    pub ok: Option<Value>,
+    pub echo: Option<Value>,
+    pub status: Option<u16>,
+    pub problem: Option<Value>,
+}
+
+/// A frame to send, and the answer to expect.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    pub on: Option<String>,
+    pub kind: String,
+    pub payload: Option<Value>,
+    pub key: Option<String>,
+    pub id: Option<String>,
+    /// Of the payload; of a `status`, of its data.
+    pub ok: Option<Value>,
+    pub error: Option<Value>,
+}
+
+/// What is sent as it stands.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    pub on: Option<String>,
+    pub content: Sent,
+}
+
+#[derive(Debug, Clone)]
+pub enum Sent {
+    /// The parts of a text frame.
+    Text(Value),
+    /// The bytes of a binary frame.
+    Binary(Vec<u8>),
+    /// The payload of a text frame that need be no UTF-8.
+    TextBytes(Vec<u8>),
+    /// Bytes on the TCP connection itself.
+    Wire(Vec<u8>),
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self::Text(Value::Null)
+    }
+}
+
+/// Frames to wait for, and what holds of those that came.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    pub on: Option<String>,
+    pub pattern: Value,
+    pub name: Option<String>,
+    pub holds: Vec<Hold>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Hold {
+    pub check: String,
+    pub rules: Vec<String>,
+    pub kind: HoldKind,
+}
+
+#[derive(Debug, Clone)]
+pub enum HoldKind {
+    Count {
+        of: Value,
+        is: Value,
+    },
+    None(Value),
+    Some(Value),
+    Every {
+        of: Value,
+        is: Value,
+    },
+    Order(Vec<Value>),
+    Only(Vec<Value>),
+    /// The same frames of that kind as those captured before.
+    Same {
+        of: Value,
+        frames: String,
+    },
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Http {
+    pub method: String,
+    pub path: String,
+    /// The name of the stream, where it is one.
+    pub name: Option<String>,
+    pub token: Option<String>,
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<Value>,
+    /// A body that need be no JSON, or none that the schemas allow.
+    pub raw: Option<Value>,
+    pub status: Option<Value>,
+    pub ok: Option<Value>,
+    pub problem: Option<Value>,
+    pub answer_headers: BTreeMap<String, Value>,
+    pub text: Option<Value>,
+}
+
+impl Scenario {
+    /// Reads the file of a scenario.
+    pub fn parse(name: &str, json: &str) -> Result<Self, InvalidScenario> {
+        let invalid = |text: String| InvalidScenario { name: name.to_owned(), text };
+        let file: Value = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
+        check("Scenario", &file, "").map_err(invalid)?;
+        let strings = |value: &Value| -> Vec<String> { texts(value) };
+        let server = file.get("server").map(|settings| {
+            let settings = settings.as_object().into_iter().flatten();
+            settings.map(|(name, value)| (name.clone(), text_of(value))).collect()
+        });
+        Ok(Self {
+            name: name.to_owned(),
+            title: text_of(&file["title"]),
+            rules: strings(&file["rules"]),
+            script: file.get("script") != Some(&json!(false)),
+            server,
+            steps: steps(&file["steps"], "/steps").map_err(invalid)?,
+        })
+    }
+
+    /// All named checks, in the order in which they run; a row of a table gives its checks a suffix.
+    pub fn checks(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        names(&self.steps, "", &mut found);
+        found
+    }
+
+    /// Every rule that it names.
+    pub fn all_rules(&self) -> Vec<String> {
+        let mut rules = self.rules.clone();
+        walk(&self.steps, &mut |step| {
+            rules.extend(step.rules.iter().cloned());
+            for hold in step.holds() {
+                rules.extend(hold.rules.iter().cloned());
+            }
+        });
+        rules.sort();
+        rules.dedup();
+        rules
+    }
+}
+
+impl Step {
+    pub fn holds(&self) -> &[Hold] {
+        match &self.action {
+            Action::Until(watch) | Action::Fence(watch) | Action::Ended(watch) | Action::Closed(watch) => &watch.holds,
+            _ => &[],
+        }
+    }
+
+    /// What it does, in a few words.
+    pub fn describe(&self) -> String {
+        match &self.action {
+            Action::Connect(connect) => format!("connect {}", connect.connect),
+            Action::Ask(ask) => format!("ask {}", ask.kind),
+            Action::Send(ask) => format!("send {}", ask.kind),
+            Action::Answer(ask) => format!("answer to {}", ask.id.as_deref().unwrap_or_default()),
+            Action::Text(_) => "send what is no frame".to_owned(),
+            Action::Expect(watch) => format!("expect {}", super::pattern::short(&watch.pattern)),
+            Action::Next(watch) => format!("next {}", super::pattern::short(&watch.pattern)),
+            Action::Until(watch) => format!("until {}", super::pattern::short(&watch.pattern)),
+            Action::Fence(_) => "fence".to_owned(),
+            Action::Http(http) | Action::Stream(http) => format!("{} {}", http.method, http.path),
+            Action::Ended(_) => "the stream ends".to_owned(),
+            Action::Closed(_) => "the connection is closed".to_owned(),
+            Action::Leave(_) => "leave".to_owned(),
+            Action::Kill(_) => "reset the connection".to_owned(),
+            Action::Wait(ms) => format!("wait {ms} ms"),
+            Action::Restart(_) => "restart the server".to_owned(),
+            Action::Stop => "tell the server to stop".to_owned(),
+            Action::Set(_) => "set".to_owned(),
+            Action::Value { .. } => "compare".to_owned(),
+            Action::Repeat { .. } => "repeat".to_owned(),
+            Action::Each { .. } => "each".to_owned(),
+        }
+    }
+}
+
+/// Calls `visit` for every step, those inside others too.
+pub fn walk(steps: &[Step], visit: &mut impl FnMut(&Step)) {
+    for step in steps {
+        visit(step);
+        if let Action::Repeat { steps, .. } | Action::Each { steps, .. } = &step.action {
+            walk(steps, visit);
+        }
+    }
+}
+
+/// The name of a row of a table.
+pub fn row_name(row: &Map<String, Value>) -> &str {
+    row.get("row").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn names(steps: &[Step], suffix: &str, found: &mut Vec<String>) {
+    for step in steps {
+        let own = step.check.iter().chain(step.holds().iter().map(|hold| &hold.check));
+        found.extend(own.map(|name| format!("{name}{suffix}")));
+        match &step.action {
+            Action::Repeat { steps, .. } => names(steps, suffix, found),
+            Action::Each { rows, steps } => {
+                for row in rows {
+                    names(steps, &format!("{suffix} [{}]", row_name(row)), found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The keys that say what a step does; exactly one stands in each.
+const ACTIONS: [&str; 22] = [
+    "connect",
+    "ask",
+    "send",
+    "answer",
+    "text",
+    "binary",
+    "textBytes",
+    "wire",
+    "expect",
+    "next",
+    "until",
+    "fence",
+    "http",
+    "stream",
+    "ended",
+    "closed",
+    "leave",
+    "kill",
+    "wait",
+    "restart",
+    "stop",
+    "set",
+];
+const MORE_ACTIONS: [&str; 3] = ["value", "repeat", "each"];
+
+fn steps(list: &Value, at: &str) -> Result<Vec<Step>, String> {
+    let list = list.as_array().into_iter().flatten().enumerate();
+    list.map(|(index, step)| self::step(step, &format!("{at}/{index}"))).collect()
+}
+
+fn step(step: &Value, at: &str) -> Result<Step, String> {
+    let object = step.as_object().ok_or_else(|| format!("{at}: a step is an object"))?;
+    let mut keys = ACTIONS.iter().chain(&MORE_ACTIONS).filter(|key| object.contains_key(**key));
+    let key = match (keys.next(), keys.next()) {
+        // `stream` names itself, and so does what a stream asks.
+        (Some(key), None) => *key,
+        _ => {
+            return Err(format!(
+                "{at}: one of {} says what the step does",
+                [&ACTIONS[..], &MORE_ACTIONS].concat().join(", ")
+            ));
+        }
+    };
+    check(key, step, at)?;
+    let wrong = |text: String| format!("{at}: {text}");
+    let text = |name: &str| object.get(name).map(text_of);
+    let strings = |name: &str| -> BTreeMap<String, String> {
+        let fields = object.get(name).and_then(Value::as_object).into_iter().flatten();
+        fields.map(|(name, value)| (name.clone(), text_of(value))).collect()
+    };
+    let watch = |pattern: &Value, on: Option<String>| -> Result<Watch, String> {
+        let pattern = if pattern.is_null() { Value::Null } else { expand(pattern).map_err(wrong)? };
+        Ok(Watch { on, pattern, name: text("as"), holds: holds(object.get("holds"), at)? })
+    };
+    let ask = |kind: &str| Ask {
+        on: text("on"),
+        kind: kind.to_owned(),
+        payload: object.get("payload").cloned(),
+        key: text("key"),
+        id: text("id"),
+        ok: object.get("ok").cloned(),
+        error: object.get("error").cloned(),
+    };
+    let bytes = |name: &str| hex(&text_of(&step[name])).map_err(wrong);
+    let value = &step[key];
+    let named = text_of(value);
+    let action = match key {
+        "connect" => Action::Connect(Connect::deserialize(step).map_err(|error| wrong(error.to_string()))?),
+        "ask" => Action::Ask(ask(&named)),
+        "send" => Action::Send(ask(&named)),
+        "answer" => Action::Answer(Ask { id: Some(named), ..ask("") }),
+        "text" => Action::Text(Text { on: text("on"), content: Sent::Text(value.clone()) }),
+        "binary" => Action::Text(Text { on: text("on"), content: Sent::Binary(bytes("binary")?) }),
+        "textBytes" => Action::Text(Text { on: text("on"), content: Sent::TextBytes(bytes("textBytes")?) }),
+        "wire" => Action::Text(Text { on: text("on"), content: Sent::Wire(bytes("wire")?) }),
+        "expect" => Action::Expect(watch(value, text("on"))?),
+        "next" => Action::Next(watch(value, text("on"))?),
+        "until" => Action::Until(watch(value, text("on"))?),
+        "fence" => Action::Fence(watch(&Value::Null, Some(named))?),
+        "ended" => Action::Ended(watch(&Value::Null, Some(named))?),
+        "closed" => Action::Closed(Watch {
+            pattern: step.get("code").cloned().unwrap_or(Value::Null),
+            ..watch(&Value::Null, Some(named))?
+        }),
+        "http" | "stream" => {
+            let request = if key == "http" { named.clone() } else { text("request").unwrap_or_default() };
+            let (method, path) = request.split_once(' ').ok_or_else(|| wrong("a request is `METHOD /path`".into()))?;
+            let headers = object.get("answerHeaders").and_then(Value::as_object).cloned().unwrap_or_default();
+            let http = Http {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                name: (key == "stream").then_some(named),
+                token: text("token"),
+                headers: strings("headers"),
+                body: object.get("body").cloned(),
+                raw: object.get("raw").cloned(),
+                status: object.get("status").cloned(),
+                ok: object.get("ok").cloned(),
+                problem: object.get("problem").cloned(),
+                answer_headers: headers.into_iter().collect(),
+                text: object.get("textIs").cloned(),
+            };
+            if key == "http" { Action::Http(http) } else { Action::Stream(http) }
+        }
+        "leave" => Action::Leave(named),
+        "kill" => Action::Kill(named),
+        "wait" => Action::Wait(value.as_u64().unwrap_or_default()),
+        "restart" => Action::Restart(named),
+        "stop" => Action::Stop,
+        "set" => Action::Set(value.as_object().cloned().unwrap_or_default()),
+        "value" => Action::Value { value: value.clone(), is: step["is"].clone() },
+        "repeat" => Action::Repeat {
+            times: value.as_u64().unwrap_or_default(),
+            steps: steps(&step["steps"], &format!("{at}/steps"))?,
+        },
+        _ => {
+            let rows = value.as_array().into_iter().flatten().filter_map(Value::as_object).cloned().collect();
+            Action::Each { rows, steps: steps(&step["steps"], &format!("{at}/steps"))? }
+        }
+    };
+    Ok(Step { check: text("check"), rules: texts(&step["rules"]), within: step["within"].as_f64(), action })
+}
+
+fn holds(list: Option<&Value>, at: &str) -> Result<Vec<Hold>, String> {
+    let list = list.and_then(Value::as_array).into_iter().flatten();
+    list.map(|hold| {
+        let pattern = |name: &str| expand(&hold[name]).map_err(|text| format!("{at}: {name}: {text}"));
+        let patterns = |name: &str| -> Result<Vec<Value>, String> {
+            hold[name]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|one| expand(one).map_err(|text| format!("{at}: {text}")))
+                .collect()
+        };
+        let has = |name: &str| hold.get(name).is_some();
+        let kind = if has("count") {
+            HoldKind::Count { of: pattern("count")?, is: hold["is"].clone() }
+        } else if has("none") {
+            HoldKind::None(pattern("none")?)
+        } else if has("some") {
+            HoldKind::Some(pattern("some")?)
+        } else if has("every") {
+            HoldKind::Every { of: pattern("every")?, is: pattern("is")? }
+        } else if has("order") {
+            HoldKind::Order(patterns("order")?)
+        } else if has("only") {
+            HoldKind::Only(patterns("only")?)
+        } else {
+            HoldKind::Same { of: pattern("same")?, frames: text_of(&hold["frames"]) }
+        };
+        Ok(Hold { check: text_of(&hold["check"]), rules: texts(&hold["rules"]), kind })
+    })
+    .collect()
+}
+
+/// Holds a part of a file against the definition of that name in the schema.
+fn check(definition: &str, value: &Value, at: &str) -> Result<(), String> {
+    static VALIDATORS: OnceLock<BTreeMap<String, Validator>> = OnceLock::new();
+    let validators = VALIDATORS.get_or_init(|| {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap_or_default();
+        let names = schema["$defs"].as_object().map(|all| all.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let build = |name: String| {
+            let mut root = schema.clone();
+            root["$ref"] = json!(format!("#/$defs/{name}"));
+            for keyword in ["oneOf", "$id"] {
+                root.as_object_mut()?.remove(keyword);
+            }
+            Some((name, jsonschema::options().offline().build(&root).ok()?))
+        };
+        names.into_iter().filter_map(build).collect()
+    });
+    let Some(validator) = validators.get(definition) else { return Err(format!("{at}: no definition {definition}")) };
+    match validator.iter_errors(value).next() {
+        None => Ok(()),
+        Some(error) => Err(format!("{at}{}: {error}", error.instance_path())),
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().map(text_of).collect()
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn hex(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    if digits.len() % 2 != 0 {
+        return Err("bytes are written as pairs of hexadecimal digits".to_owned());
+    }
+    let pairs =
+        digits.chunks(2).map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+    pairs.collect::<Option<_>>().ok_or_else(|| "bytes are written as pairs of hexadecimal digits".to_owned())
+}

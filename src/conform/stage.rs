@@ -1,0 +1,288 @@
+//! [`Stage`]: where one scenario plays. Everything that the server sends comes in through [`Stage::take`], everything
+//! that it is sent goes out through [`Stage::send_frame`] and [`Stage::say`]; both hold it against the published
+//! schemas. What is wrong with a frame of ours is the harness's fault, and never the server's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    mutant::{Armed, Edit, Mutant, Select},
+    peer::{Frame, Peer, Raw},
+    published::published,
+    standing::{Fault, Seen, fault},
+    target::Host,
+    value::{BadValue, Values},
+};
+
+/// How long a broken server is waited for, once it has left something out.
+const AFTER_MUTATION: Duration = Duration::from_millis(1_000);
+/// How many lines of the conversation are told around a failure.
+const TOLD: usize = 14;
+
+/// Why a step did not succeed.
+#[derive(Debug)]
+pub enum Stop {
+    /// The implementation is wrong: what the named check, or the step, says about it.
+    Failed { check: Option<String>, text: String },
+    /// The scenario or the kit is wrong.
+    Harness(String),
+}
+
+impl From<BadValue> for Stop {
+    fn from(bad: BadValue) -> Self {
+        Self::Harness(bad.to_string())
+    }
+}
+
+/// What a conversation touched, for the coverage of messages, routes and codes.
+#[derive(Debug, Default, Clone)]
+pub struct Touched {
+    pub client: BTreeSet<String>,
+    pub server: BTreeSet<String>,
+    pub routes: BTreeSet<String>,
+    pub codes: BTreeSet<String>,
+    pub closes: BTreeSet<u16>,
+}
+
+pub struct Stage {
+    pub host: Host,
+    pub values: Values,
+    pub peers: BTreeMap<String, Peer>,
+    pub client: reqwest::Client,
+    pub faults: Vec<Fault>,
+    pub touched: Touched,
+    pub limit: Duration,
+    /// The broken server that is played, if one is.
+    pub mutant: Option<Mutant>,
+    pub armed: Option<Armed>,
+    /// When the broken server did what it does.
+    pub fired: Option<Instant>,
+    seen: Seen,
+    log: Vec<String>,
+    ids: u64,
+    /// Values that must never be sent by the server.
+    pub secrets: Vec<String>,
+    /// Tokens whose worlds are removed in the end.
+    pub tokens: Vec<String>,
+}
+
+impl Stage {
+    pub fn new(host: Host, limit: Duration, mutant: Option<Mutant>) -> Result<Self, Stop> {
+        // A connection of its own for each request: a server that was restarted has forgotten the others.
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build();
+        let client = client.map_err(|error| Stop::Harness(error.to_string()))?;
+        let values = Values::new(&host.name, host.port);
+        Ok(Self {
+            host,
+            values,
+            peers: BTreeMap::new(),
+            client,
+            faults: Vec::new(),
+            touched: Touched::default(),
+            limit,
+            mutant,
+            armed: None,
+            fired: None,
+            seen: Seen::new(),
+            log: Vec::new(),
+            ids: 0,
+            secrets: Vec::new(),
+            tokens: Vec::new(),
+        })
+    }
+
+    /// Adds a line to what is told when something fails.
+    pub fn note(&mut self, arrow: &str, peer: &str, text: &str) {
+        let short: String = text.chars().take(700).collect();
+        let more = if short.len() < text.len() { format!("… ({} bytes)", text.len()) } else { String::new() };
+        self.log.push(format!("{peer} {arrow} {short}{more}"));
+    }
+
+    /// The end of the conversation.
+    pub fn told(&self) -> Vec<String> {
+        self.log[self.log.len().saturating_sub(TOLD)..].to_vec()
+    }
+
+    /// The connection that a step speaks of: the only one, if it names none.
+    pub fn peer_name(&self, on: Option<&String>) -> Result<String, Stop> {
+        match on {
+            Some(name) if self.peers.contains_key(name) => Ok(name.clone()),
+            Some(name) => Err(Stop::Harness(format!("there is no connection {name:?}"))),
+            None => {
+                let mut names = self.peers.keys();
+                match (names.next(), names.next()) {
+                    (Some(only), None) => Ok(only.clone()),
+                    _ => Err(Stop::Harness("`on` must say which connection is meant".to_owned())),
+                }
+            }
+        }
+    }
+
+    fn peer(&mut self, name: &str) -> Result<&mut Peer, Stop> {
+        self.peers.get_mut(name).ok_or_else(|| Stop::Harness(format!("there is no connection {name:?}")))
+    }
+
+    // Out.
+
+    /// An id that this scenario has not used.
+    pub fn next_id(&mut self) -> String {
+        self.ids += 1;
+        format!("c-{}", self.ids)
+    }
+
+    /// Sends a frame that the schemas allow.
+    pub async fn send_frame(&mut self, name: &str, frame: &Value) -> Result<(), Stop> {
+        let wrong = published().client_frame(frame);
+        if !wrong.is_empty() {
+            return Err(Stop::Harness(format!("not a frame that a client may send: {}\n{frame}", wrong.join("; "))));
+        }
+        let (id, kind) = (frame["id"].as_str().unwrap_or_default(), frame["type"].as_str().unwrap_or_default());
+        self.touched.client.insert(kind.to_owned());
+        let text = frame.to_string();
+        self.note("→", name, &text);
+        let peer = self.peer(name)?;
+        peer.standing.asks(id, kind);
+        // A line that is closed says so when it is read.
+        peer.send(Message::text(text)).await;
+        Ok(())
+    }
+
+    /// Sends what need be no frame.
+    pub async fn say(&mut self, name: &str, message: Message) -> Result<(), Stop> {
+        self.note("→", name, &format!("{message:?}"));
+        let peer = self.peer(name)?;
+        peer.standing.babbles();
+        peer.send(message).await;
+        Ok(())
+    }
+
+    pub async fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Stop> {
+        self.note("→", name, &format!("{} bytes below WebSocket", bytes.len()));
+        self.peer(name)?.write(bytes).await;
+        Ok(())
+    }
+
+    // In.
+
+    /// When waiting ends that begins now.
+    pub fn deadline(&self, within: Option<f64>) -> Instant {
+        let usual = Instant::now() + within.map_or(self.limit, Duration::from_secs_f64);
+        self.fired.map_or(usual, |fired| usual.min(fired + AFTER_MUTATION))
+    }
+
+    /// Begins a change to what comes on one connection; what waits there is looked at first.
+    pub fn arm(&mut self, name: &str, select: Select, edit: Edit) -> Result<(), Stop> {
+        let mut armed = Armed::new(name, select, edit);
+        let waiting: Vec<Frame> = self.peer(name)?.inbox.drain(..).collect();
+        let mut inbox = Vec::new();
+        for frame in waiting {
+            match armed.apply(&frame.json, &self.values) {
+                None => inbox.push(frame),
+                Some(instead) => inbox.extend(instead.into_iter().map(|json| Frame { text: json.to_string(), json })),
+            }
+        }
+        if armed.fired {
+            self.fired = Some(Instant::now());
+        }
+        self.peer(name)?.inbox = inbox.into();
+        self.armed = Some(armed);
+        Ok(())
+    }
+
+    /// The next frame of a connection that no step has taken: the one place where frames are received.
+    pub async fn take(&mut self, name: &str, within: Option<f64>) -> Result<Taken, Stop> {
+        let mut deadline = self.deadline(within);
+        loop {
+            let peer = self.peer(name)?;
+            if let Some(frame) = peer.inbox.pop_front() {
+                return Ok(Taken::Frame(frame));
+            }
+            match peer.receive(deadline).await {
+                Raw::Text { text, id } => self.hear(name, text, id),
+                Raw::Binary => {
+                    self.note("←", name, "a binary frame");
+                    self.faults.push(fault("schema", "the server sent a binary frame"));
+                }
+                Raw::Garbled(line) => {
+                    self.note("←", name, &line);
+                    self.faults.push(fault("schema", format!("not a server-sent event: {line}")));
+                }
+                Raw::Closed(code) => {
+                    if let Some(code) = code {
+                        self.touched.closes.insert(code);
+                    }
+                    return Ok(Taken::Closed(code));
+                }
+                Raw::Nothing => return Ok(Taken::Nothing),
+            }
+            deadline = deadline.min(self.deadline(within));
+        }
+    }
+
+    /// A text arrives: changed if a broken server is played, held against the schemas and the standing checks, and
+    /// put into the inbox.
+    fn hear(&mut self, name: &str, text: String, id: Option<String>) {
+        self.note("←", name, &text);
+        if let Some(secret) = self.secrets.iter().find(|secret| text.contains(secret.as_str())) {
+            self.faults
+                .push(fault("secret", format!("the secret {}… is told", secret.chars().take(4).collect::<String>())));
+        }
+        let frame: Value = match serde_json::from_str(&text) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.faults.push(fault("schema", format!("not JSON: {error}")));
+                return;
+            }
+        };
+        let armed = self.armed.as_mut().filter(|armed| armed.peer == name);
+        let instead = armed.and_then(|armed| {
+            let instead = armed.apply(&frame, &self.values);
+            if instead.is_some() && self.fired.is_none() {
+                self.fired = Some(Instant::now());
+            }
+            instead
+        });
+        match instead {
+            None => self.arrive(name, frame, text, id),
+            Some(frames) => {
+                for frame in frames {
+                    let text = frame.to_string();
+                    self.note("← (mutant)", name, &text);
+                    self.arrive(name, frame, text, id.clone());
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, name: &str, mut frame: Value, text: String, id: Option<String>) {
+        let wrong = published().server_frame(&frame);
+        self.faults.extend(wrong.into_iter().map(|wrong| fault("schema", format!("{wrong}\n{text}"))));
+        let kind = frame["type"].as_str().unwrap_or_default();
+        let variant = frame["payload"]["type"].as_str();
+        self.touched.server.insert(variant.map_or(kind.to_owned(), |variant| format!("{kind}/{variant}")));
+        for code in [&frame["payload"]["code"], &frame["payload"]["error"]["code"]] {
+            self.touched.codes.extend(code.as_str().map(str::to_owned));
+        }
+        let Some(peer) = self.peers.get_mut(name) else { return };
+        self.faults.extend(peer.standing.hears(&frame, &text, id.as_deref(), &mut self.seen));
+        if let Some(id) = id {
+            frame["sse"] = json!({"id": id});
+        }
+        peer.inbox.push_back(Frame { json: frame, text });
+    }
+}
+
+/// What a connection had to give.
+#[derive(Debug)]
+pub enum Taken {
+    Frame(Frame),
+    Closed(Option<u16>),
+    /// Nothing within the time.
+    Nothing,
+}
