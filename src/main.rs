@@ -11,7 +11,7 @@ use std::{
 
 use agent_world::{
     Config, Server, conform,
-    frames::{Outcome as Finding, ToolError, record, validate},
+    frames::{Outcome as Finding, ToolError, mock, record, replay, validate},
     log::sqlite,
     telemetry,
 };
@@ -52,6 +52,16 @@ fn command() -> Command {
             conform::Options::augment_args(Command::new("conform"))
                 .about("Prove that a server speaks this protocol; without an address, a server of its own"),
         )
+        .subcommand(
+            replay::Options::augment_args(Command::new("replay"))
+                .about("Play the client's side of a recording, and report what the server says differently")
+                .after_help(replay::AFTER_HELP),
+        )
+        .subcommand(
+            mock::Options::augment_args(Command::new("mock"))
+                .about("Run a server whose agents play a script or a recording, and that keeps nothing")
+                .after_help(mock::AFTER_HELP),
+        )
         .subcommand(copying("backup", "Write a data directory into one new file, also beside a running server"))
         .subcommand(copying(
             "restore",
@@ -76,7 +86,11 @@ fn main() -> ExitCode {
     let outcome = match arguments.subcommand() {
         Some(("validate", options)) => return tool(options, |options| validate::run(&options)),
         Some(("record", options)) => return tool(options, run_record),
+        Some(("replay", options)) => {
+            return tool(options, |options: replay::Options| block_on(replay::run(&options)));
+        }
         Some(("chat", chat)) => run_chat(chat),
+        Some(("mock", options)) => return tool(options, run_mock),
         Some(("backup", paths)) => run_copying(paths, |file, dir| sqlite::backup(dir, file)),
         Some(("restore", paths)) => run_copying(paths, sqlite::restore),
         Some((_, serve)) => run_server(serve),
@@ -118,6 +132,22 @@ fn run_record(options: record::Options) -> Result<Finding, ToolError> {
         eprintln!("recording {} at ws://{address}/ws (HTTP: http://{address}); Ctrl-C ends it", options.url);
         let lines = recorder.run(signals.next()).await?;
         eprintln!("{lines} lines written to {}", options.out.display());
+        Ok(Finding::Well)
+    })
+}
+
+fn run_mock(options: mock::Options) -> Result<Finding, ToolError> {
+    if options.print {
+        let source = options.source.as_deref();
+        let source = source.ok_or_else(|| ToolError::Other("--print needs a script or a recording".to_owned()))?;
+        println!("{}", mock::script(source)?);
+        return Ok(Finding::Well);
+    }
+    let mock = mock::prepare(&options)?;
+    telemetry::init(&mock.config.log, mock.config.log_format);
+    block_on(async {
+        let served = serve(mock.config.clone()).await;
+        served.map_err(|error| ToolError::Other(error.to_string()))?;
         Ok(Finding::Well)
     })
 }

@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("conform", &["protocol"]),
     ("listen", &["peer", "shutdown"]),
     ("upkeep", &["error", "session", "world"]),
-    ("frames", &["config", "protocol"]),
+    ("frames", &["config", "protocol", "world"]),
     (
         "server",
         &[

@@ -8,7 +8,9 @@
 //! - [`mock`]: the real server, with agents that say what they said in a recording.
 
 pub mod line;
+pub mod mock;
 pub mod record;
+pub mod replay;
 pub mod validate;
 
 use std::{io, path::PathBuf};

@@ -21,6 +21,7 @@ mod messages;
 mod models;
 mod record;
 mod regressions;
+mod replay;
 mod restart;
 mod resume;
 mod secrets;
