@@ -134,7 +134,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line that is not empty, with its number; `None` at the end.
-    pub fn next(&mut self) -> io::Result<Option<(u64, Read<'_>)>> {
+    pub fn read(&mut self) -> io::Result<Option<(u64, Read<'_>)>> {
         loop {
             self.buffer.clear();
             let read = io::Read::take(&mut self.reader, MAX_LINE + 1).read_until(b'\n', &mut self.buffer)?;

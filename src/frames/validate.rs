@@ -110,14 +110,14 @@ pub fn check(options: &Options, input: impl BufRead, mut out: impl Write) -> Res
     let mut lines = Lines::new(input);
     let mut summary = Summary::default();
     let unreadable = |error| ToolError::Unreadable { file: options.file.clone(), error };
-    while let Some((number, read)) = lines.next().map_err(unreadable)? {
+    while let Some((number, read)) = lines.read().map_err(unreadable)? {
         let Some(mut verdict) = judge(options, read) else {
             summary.closes += 1;
             continue;
         };
         verdict.line = number;
         summary.count(&verdict);
-        if !options.summary && !(options.invalid && verdict.valid) {
+        if !(options.summary || options.invalid && verdict.valid) {
             show(&verdict, options.json, &mut out).map_err(ToolError::Output)?;
         }
     }

@@ -189,7 +189,13 @@ impl State {
     fn hide_known(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => self.hide_in(text),
-            Value::Array(items) => items.iter_mut().fold(false, |hidden, item| self.hide_known(item) || hidden),
+            Value::Array(items) => {
+                let mut hidden = false;
+                for item in items {
+                    hidden |= self.hide_known(item);
+                }
+                hidden
+            }
             Value::Object(fields) => {
                 let mut hidden = false;
                 if fields.keys().any(|name| self.secrets.iter().any(|secret| name.contains(secret))) {
@@ -200,7 +206,10 @@ impl State {
                     *fields = renamed.collect();
                     hidden = true;
                 }
-                fields.values_mut().fold(hidden, |hidden, value| self.hide_known(value) || hidden)
+                for value in fields.values_mut() {
+                    hidden |= self.hide_known(value);
+                }
+                hidden
             }
             _ => false,
         }

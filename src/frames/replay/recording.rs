@@ -39,7 +39,7 @@ impl Recording {
         let unreadable = |error| ToolError::Unreadable { file: file.to_owned(), error };
         let mut lines = Lines::new(BufReader::new(File::open(file).map_err(unreadable)?));
         let mut steps = Vec::new();
-        while let Some((number, read)) = lines.next().map_err(unreadable)? {
+        while let Some((number, read)) = lines.read().map_err(unreadable)? {
             let wrong =
                 |reason: &str| ToolError::Line { file: file.to_owned(), line: number, reason: reason.to_owned() };
             let text = match read {
