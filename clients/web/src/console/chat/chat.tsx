@@ -22,12 +22,17 @@ export function Chat({ world }: { world: OpenWorld }): JSX.Element {
   const scroller = useRef<HTMLDivElement>(null);
   /** Whether the end is held in sight while text comes. */
   const sticks = useSignal(true);
+  /** Where the end was when it was last looked at: to tell scrolling up from growing down. */
+  const seen = useRef({ top: 0, height: 0 });
   const { list: rows, prepended } = world.timeline.rows.value;
   const outgoing = world.outgoing.value;
 
+  const look = ({ scrollTop: top, scrollHeight: height }: HTMLElement): void => void (seen.current = { top, height });
   const toEnd = (): void => {
     const { current } = scroller;
-    if (current !== null) current.scrollTop = current.scrollHeight;
+    if (current === null) return;
+    current.scrollTop = current.scrollHeight;
+    look(current);
   };
   const readAhead = (): void => {
     const { current } = scroller;
@@ -36,11 +41,15 @@ export function Chat({ world }: { world: OpenWorld }): JSX.Element {
   const scrolled = (): void => {
     const { current } = scroller;
     if (current === null) return;
-    sticks.value = current.scrollHeight - current.scrollTop - current.clientHeight < NEAR;
+    const { top, height } = seen.current;
+    if (current.scrollHeight - current.scrollTop - current.clientHeight < NEAR) sticks.value = true;
+    else if (current.scrollTop < top && current.scrollHeight === height) sticks.value = false;
+    look(current);
     readAhead();
   };
   const resized = (): void => {
     if (sticks.peek()) toEnd();
+    else if (scroller.current !== null) look(scroller.current);
     readAhead();
   };
   useLayoutEffect(() => {

@@ -71,7 +71,8 @@ function complete(context: CompletionContext, schemas: Schemas): CompletionResul
   if (place === undefined) return null;
   const node = syntaxTree(state).resolveInner(pos, -1);
   const quoted = node.name === "String" || node.name === "PropertyName";
-  const word = context.matchBefore(/[A-Za-z0-9_.-]*/);
+  // A string that is not closed is no string to the syntax.
+  const word = context.matchBefore(/"?[A-Za-z0-9_.:-]*/);
   if (!quoted && !context.explicit && (word === null || word.from === word.to)) return null;
   const from = quoted ? node.from : (word?.from ?? pos);
   const to = quoted ? node.to : pos;

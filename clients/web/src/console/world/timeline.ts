@@ -71,7 +71,7 @@ export class Timeline {
   /** Takes a page of the history, in any order and as often as it comes. */
   takePage(frames: readonly EventFrame[]): void {
     for (const frame of frames) this.#take(frame);
-    this.#arrange(true);
+    this.#arrange(this.rows.peek().list.length > 0);
   }
 
   /** Takes what happens. Of a reply it may be any piece; its text comes by {@link touch}. */

@@ -1,0 +1,134 @@
+// The protocol as the console shows it: every frame in and out, and frames made by hand.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, test } from "node:test";
+import type { Page } from "playwright-core";
+import { closeBrowser, visitor } from "./support/browser.js";
+import { panel, said, say, settled, startWorld } from "./support/console.js";
+import { startServer } from "./support/server.js";
+
+after(closeBrowser);
+
+const filter = (page: Page, words: string) => page.getByRole("searchbox", { name: "Filter frames" }).fill(words);
+
+test("every frame is shown, explained, and linked with what it answers", async (t) => {
+  const server = await startServer(t);
+  const page = await (await visitor(server)).open();
+  const wire: { direction: string; text: string }[] = [];
+  page.on("websocket", (socket) => {
+    socket.on("framesent", ({ payload }) => wire.push({ direction: "client", text: String(payload) }));
+    socket.on("framereceived", ({ payload }) => wire.push({ direction: "server", text: String(payload) }));
+  });
+  await page.reload();
+  await startWorld(page, "wire");
+  await panel(page, "Frames");
+  await say(page, "Hello");
+  await settled(page);
+
+  await filter(page, "world_selected");
+  await page.getByRole("option", { name: /received world_selected/ }).click();
+  const detail = page.getByRole("region", { name: "Frame 3" });
+  await detail.getByText("The answer to world_select: the world as it is now.").waitFor();
+  await detail.getByText("The template that the world was cloned from.").waitFor();
+  await detail.getByRole("button", { name: "world_select, frame 2" }).click();
+  await page.getByRole("region", { name: "Frame 2" }).getByRole("button", { name: "world_selected, frame 3" }).waitFor();
+
+  await filter(page, "");
+  await page.getByRole("button", { name: "↑ Sent" }).click();
+  await page.locator(".frames .count", { hasText: "2 of" }).waitFor();
+  await page.getByRole("button", { name: "All", exact: true }).click();
+
+  await page.getByRole("button", { name: "Pause" }).click();
+  const before = await page.locator(".frames .count").getAttribute("data-shown");
+  await say(page, "@ada again");
+  await settled(page);
+  await page.locator(".frames .count", { hasText: /paused; \d+ more since/ }).waitFor();
+  assert.equal(await page.locator(".frames .count").getAttribute("data-shown"), before);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.waitForFunction((count) => document.querySelector(".frames .count")?.getAttribute("data-shown") !== count, before);
+
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download as NDJSON" }).click();
+  const lines = readFileSync(await (await download).path(), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as { at: string; direction: string; frame: unknown });
+  for (const line of lines) {
+    assert.deepEqual(Object.keys(line), ["at", "direction", "frame"]);
+    assert.match(line.at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  }
+  assert.deepEqual(
+    lines.map(({ direction, frame }) => ({ direction, frame })),
+    wire.map(({ direction, text }) => ({ direction, frame: JSON.parse(text) as unknown })),
+    "nothing is missing, added or changed",
+  );
+});
+
+test("the composer completes, catches what is wrong before it is sent, and shows the answer", async (t) => {
+  const server = await startServer(t);
+  const guest = await visitor(server);
+  const page = await guest.open();
+  await startWorld(page, "workshop");
+  const sent: string[] = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push(String(payload))));
+
+  // As the documents link to it.
+  await page.goto(`${server.url}/#compose=agent_update`);
+  const editor = page.getByRole("textbox", { name: "The frame, as JSON" });
+  await editor.waitFor();
+  assert.match((await editor.textContent()) ?? "", /"agent_update"/);
+  assert.match((await editor.textContent()) ?? "", /"agentName": "ada"/);
+
+  const write = async (text: string): Promise<void> => {
+    await editor.click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText(text);
+  };
+  await write('{"id": "x", "type": "chat_send", "payload": {"contnt": "Hi"}}');
+  const problems = page.locator(".problems");
+  await problems.getByText('The field "contnt" is not known here.').waitFor();
+  await problems.getByText(/content/).first().waitFor();
+  assert.ok(await page.getByRole("button", { name: "Send", exact: true }).last().isDisabled());
+  await editor.press("Control+Enter");
+  assert.deepEqual(sent, [], "nothing of it was sent");
+
+  await write('{"id": "by-hand", "type": "chat_send", "payload": {"content": "Hi", "targetAgent": "b');
+  await page.keyboard.press("Control+Space");
+  await page.locator(".cm-tooltip-autocomplete li", { hasText: '"bob"' }).click();
+  await page.keyboard.insertText("}}");
+  await page.locator(".compose").getByRole("button", { name: "Send", exact: true }).click();
+  const answer = page.getByRole("region", { name: "The answer" });
+  await answer.getByText("status/message_accepted").waitFor();
+  await answer.getByText('"replyTo": "by-hand"').waitFor();
+  await said(page, "bob heard: Hi").waitFor();
+  assert.deepEqual(sent.map((text) => (JSON.parse(text) as { type: string }).type), ["world_select", "chat_send"]);
+
+  // Names of fields come with what the schemas say of them.
+  await write('{"id": "x", "type": "chat_send", "payload": {"content": "Hi", ');
+  await page.keyboard.press("Control+Space");
+  await page.locator(".cm-tooltip-autocomplete li", { hasText: "displayName" }).waitFor();
+  await page.keyboard.press("Escape");
+
+  // Who wants to see what the server says may.
+  await write('{"id": "wrong", "type": "chat_send", "payload": {}}');
+  await page.getByRole("button", { name: "Send all the same" }).click();
+  await answer.getByText('"code": "INVALID_MESSAGE",').waitFor();
+  await write("no JSON");
+  await page.getByRole("button", { name: "Send all the same" }).click();
+  await answer.getByText('"code": "INVALID_MESSAGE",').waitFor();
+});
+
+test("every type of message begins as a frame that is valid", async (t) => {
+  const server = await startServer(t);
+  const page = await (await visitor(server)).open();
+  await startWorld(page, "types");
+  await say(page, "Hello");
+  await settled(page);
+  await panel(page, "Compose");
+  const select = page.getByRole("combobox", { name: "Message" });
+  const types = await select.locator("option").allTextContents();
+  assert.equal(types.length, 9);
+  for (const type of types) {
+    await select.selectOption(type);
+    await page.locator(".cm-content", { hasText: `"${type}"` }).waitFor();
+    assert.equal(await page.locator(".problems li").count(), 0, `${type}: ${await page.locator(".problems").textContent()}`);
+  }
+});

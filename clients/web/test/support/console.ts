@@ -1,0 +1,65 @@
+// What a user does in the console.
+
+import type { Locator, Page } from "playwright-core";
+
+/** Starts a world of a template, from the first page. */
+export async function startWorld(page: Page, worldName: string, template = "stage"): Promise<void> {
+  await page.getByRole("radio", { name: template }).check();
+  await page.getByLabel("Name of the world").fill(worldName);
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await field(page).waitFor();
+}
+
+export function field(page: Page): Locator {
+  return page.getByRole("textbox", { name: "Say something" });
+}
+
+/** Says something; it has reached the world when this is over. */
+export async function say(page: Page, text: string): Promise<void> {
+  await field(page).fill(text);
+  await send(page);
+}
+
+/** Sends what is written. */
+export async function send(page: Page): Promise<void> {
+  await field(page).press("Enter");
+  await page.locator("article.pending").waitFor({ state: "detached" });
+}
+
+/** The replies of an agent, in the order of the world. */
+export function replies(page: Page, agent: string): Locator {
+  return page.locator(`article.agent[aria-label^="${agent} "]`);
+}
+
+/** Waits until nobody is at it. */
+export async function settled(page: Page): Promise<void> {
+  await page.locator("form.say button.stop").waitFor({ state: "detached" });
+  // What came last is drawn with the next picture.
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+}
+
+/** A text in the conversation, not where it is read out. */
+export function said(page: Page, text: string): Locator {
+  return page.getByRole("log").getByText(text);
+}
+
+export async function connection(page: Page, status: "open" | "reconnecting"): Promise<void> {
+  await page.locator(`.connection[data-status="${status}"]`).waitFor();
+}
+
+/** Opens or closes a panel. */
+export async function panel(page: Page, name: "Agents" | "Frames" | "Compose"): Promise<void> {
+  await page.getByRole("group", { name: "Panels" }).or(page.getByRole("navigation", { name: "Views" })).getByRole("button", { name }).locator("visible=true").click();
+}
+
+/** Everything that was said, by its text, as it stands on the page. */
+export function texts(page: Page): Promise<string[]> {
+  return page.locator("article.speech").evaluateAll((articles) =>
+    articles.map((article) => {
+      const who = article.querySelector(".name")?.textContent ?? "";
+      const text = (article.querySelector(".text") ?? article.querySelector(".markdown"))?.textContent ?? "";
+      const end = article.querySelector(".end")?.textContent ?? "";
+      return `${who}: ${text.trim()}${end === "" ? "" : ` [${end}]`}`;
+    }),
+  );
+}
