@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
 import type { Page } from "playwright-core";
 import { closeBrowser, picture, visitor } from "./support/browser.js";
-import { panel, replies, say, settled, startWorld } from "./support/console.js";
+import { panel, replies, said, say, settled, startWorld } from "./support/console.js";
 import { startServer } from "./support/server.js";
 
 after(closeBrowser);
@@ -50,7 +50,7 @@ for (const { name, ...options } of LOOKS) {
     await settled(page);
     await say(page, "@bob ONCE");
     await settled(page);
-    await page.getByText("Failed: the model is busy").waitFor();
+    await said(page, "Failed: the model is busy").waitFor();
     await look("chat");
     await panel(page, "Agents");
     await page.getByRole("button", { name: /^ada script/ }).click();
@@ -99,7 +99,7 @@ test("the keyboard is enough", async (t) => {
   await replies(page, "bob").getByText("One moment").waitFor();
   await page.keyboard.press("Escape");
   await replies(page, "bob").getByText("Stopped before its end").waitFor();
-  await tabTo(/^Try the reply of bob again/, "Shift+Tab");
+  await tabTo(/^Try again: the reply of bob/, "Shift+Tab");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelectorAll("article.agent").length === 2);
   await tabTo(/^Stop$/);

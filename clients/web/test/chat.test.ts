@@ -132,15 +132,15 @@ test("a reply that is stopped or fails says so, and can be tried again", async (
 
   await say(page, "@bob ONCE");
   await settled(page);
-  await page.getByText("Failed: the model is busy PROVIDER_ERROR").waitFor();
-  await page.getByRole("button", { name: "Try the reply of bob again" }).last().click();
+  await said(page, "Failed: the model is busy PROVIDER_ERROR").waitFor();
+  await page.getByRole("button", { name: "Try again: the reply of bob" }).last().click();
   await said(page, "bob heard: @bob ONCE").waitFor();
   await settled(page);
-  const again = page.getByRole("button", { name: /^Try the reply/ });
+  const again = page.getByRole("button", { name: /^Try again/ });
   assert.equal(await again.count(), 2, "what was tried again is not offered again");
   await page.reload();
   await said(page, "bob heard: @bob ONCE").waitFor();
-  await page.getByText("Failed: the model is busy").waitFor();
+  await said(page, "Failed: the model is busy").waitFor();
   assert.equal(await again.count(), 2);
   assert.equal(await page.getByText("Stopped before its end").count(), 2, "the history says the same");
   await connection(page, "open");

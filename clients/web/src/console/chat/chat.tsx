@@ -1,4 +1,3 @@
-import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type VirtualizerHandle, Virtualizer } from "virtua";
@@ -10,58 +9,38 @@ import { ChatInput, mention } from "./input.js";
 import { Notes } from "./note.js";
 import { OutgoingView } from "./outgoing.js";
 import { SpeechView } from "./speech.js";
+import { useStickyEnd } from "./sticky-end.js";
 import "./chat.css";
 
 /** From how near to the beginning of what is loaded the history is read on, in pixels. */
 const AHEAD = 1_500;
-/** How near to the end counts as at the end. */
-const NEAR = 40;
 
 export function Chat({ world }: { world: OpenWorld }): JSX.Element {
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  /** Whether the end is held in sight while text comes. */
-  const sticks = useSignal(true);
-  /** Where the end was when it was last looked at: to tell scrolling up from growing down. */
-  const seen = useRef({ top: 0, height: 0 });
+  const { sticks, toEnd, ...end } = useStickyEnd(scroller);
   const { list: rows, prepended } = world.timeline.rows.value;
   const outgoing = world.outgoing.value;
 
-  const look = ({ scrollTop: top, scrollHeight: height }: HTMLElement): void => void (seen.current = { top, height });
-  const toEnd = (): void => {
-    const { current } = scroller;
-    if (current === null) return;
-    current.scrollTop = current.scrollHeight;
-    look(current);
-  };
   const readAhead = (): void => {
     const { current } = scroller;
     if (current !== null && current.scrollTop < AHEAD) void world.readMore();
   };
   const scrolled = (): void => {
-    const { current } = scroller;
-    if (current === null) return;
-    const { top, height } = seen.current;
-    if (current.scrollHeight - current.scrollTop - current.clientHeight < NEAR) sticks.value = true;
-    else if (current.scrollTop < top && current.scrollHeight === height) sticks.value = false;
-    look(current);
+    end.scrolled();
     readAhead();
   };
   const resized = (): void => {
-    if (sticks.peek()) toEnd();
-    else if (scroller.current !== null) look(scroller.current);
+    end.resized();
     readAhead();
   };
-  useLayoutEffect(() => {
-    if (sticks.peek()) toEnd();
-  }, [rows, outgoing]);
+  useLayoutEffect(end.resized, [rows, outgoing]);
   // A page whose rows fill less than the screen calls for the next one.
   useLayoutEffect(readAhead, [rows, world.loading.value]);
 
   const say = (text: string): void => {
-    sticks.value = true;
     world.say(text);
-    requestAnimationFrame(toEnd);
+    toEnd();
   };
   const answer = (name: string): void => mention(name);
 
@@ -94,7 +73,7 @@ export function Chat({ world }: { world: OpenWorld }): JSX.Element {
       )}
       <div class="foot">
         {!sticks.value && (
-          <button type="button" class="to-end" onClick={() => ((sticks.value = true), toEnd())}>
+          <button type="button" class="to-end" onClick={toEnd}>
             <Icon name="down" />
             To the newest
           </button>

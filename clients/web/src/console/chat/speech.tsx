@@ -103,7 +103,7 @@ function AgentSpeech({ speech, world, onMention }: { speech: Speech; world: Open
             )}
           </span>
           {broken && !world.timeline.isRetried(speech) && (
-            <button type="button" class="small" onClick={() => world.retry(speech)} aria-label={`Try the reply of ${sender} again`}>
+            <button type="button" class="small" onClick={() => world.retry(speech)} aria-label={`Try again: the reply of ${sender}`}>
               <Icon name="retry" />
               Try again
             </button>

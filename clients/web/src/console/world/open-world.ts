@@ -3,7 +3,7 @@ import type { Agent, AgentWorldError, Chat, Client, Cursor, Reply, SelectedWorld
 import { listAgents, listEvents } from "agent-world-client/http";
 import { announce } from "../ui/announce.js";
 import { assignHues, forgetHues } from "../ui/hue.js";
-import { nextPicture } from "../ui/picture.js";
+import { Drawing } from "../ui/picture.js";
 import { type Speech, Timeline } from "./timeline.js";
 
 /** Something that was said here and is not accepted yet. */
@@ -38,7 +38,6 @@ export class OpenWorld {
   #before: Cursor | undefined;
   /** Counts histories, so that a page of one that was given up is not taken. */
   #reading = 0;
-  #flush: (() => void) | undefined;
 
   static async open(client: Client, selection: WorldSelect): Promise<OpenWorld> {
     return new OpenWorld(client, await client.selectWorld(selection));
@@ -77,7 +76,7 @@ export class OpenWorld {
 
   close(): void {
     for (const stop of this.#stop) stop();
-    this.#flush?.();
+    this.#drawing.stop();
     this.#reading += 1;
   }
 
@@ -148,17 +147,18 @@ export class OpenWorld {
 
   readonly #touched = new Set<Reply>();
 
+  readonly #drawing = new Drawing(() => {
+    for (const reply of this.#touched) {
+      const speech = this.#replies.get(reply);
+      if (speech !== undefined) this.timeline.touch(speech, reply);
+      if (reply.complete) this.#ended(reply);
+    }
+    this.#touched.clear();
+  });
+
   #touchSoon(reply: Reply): void {
     this.#touched.add(reply);
-    this.#flush ??= nextPicture(() => {
-      this.#flush = undefined;
-      for (const reply of this.#touched) {
-        const speech = this.#replies.get(reply);
-        if (speech !== undefined) this.timeline.touch(speech, reply);
-        if (reply.complete) this.#ended(reply);
-      }
-      this.#touched.clear();
-    });
+    this.#drawing.request();
   }
 
   #ended(reply: Reply): void {
