@@ -27,7 +27,7 @@ test("every frame is shown, explained, and linked with what it answers", async (
   await settled(page);
 
   await filter(page, "world_selected");
-  await page.getByRole("option", { name: /received world_selected/ }).click();
+  await page.getByRole("option", { name: /received .* world_selected/ }).click();
   const detail = page.getByRole("region", { name: "Frame 3" });
   await detail.getByText("The answer to world_select: the world as it is now.").waitFor();
   await detail.getByText("The template that the world was cloned from.").waitFor();

@@ -188,6 +188,6 @@ test("five hundred deltas a second are drawn smoothly, and all of them arrive", 
   // At 500 a second the page has half of its time left.
   assert.ok((times.work / came.length) * 500 < 500, `${(times.work / came.length) * 500} ms of work for 500 deltas`);
   const replies = await page.locator("article.agent .markdown").evaluateAll((all) => all.map((reply) => reply.textContent?.split("pours words.").length));
-  assert.deepEqual(replies, [2001, 2001, 2001, 2001]);
+  assert.deepEqual(replies, [1901, 1901, 1901, 1901]);
   assert.equal(await page.locator("article.agent strong").count(), 4);
 });

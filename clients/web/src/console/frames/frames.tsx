@@ -138,10 +138,12 @@ export function FramesPanel(): JSX.Element {
 
 function FrameRow({ taped, chosen, choose }: { taped: Taped; chosen: boolean; choose: () => void }): JSX.Element {
   const { n, at, direction, type, size, seq, request, line } = taped;
-  const what = `${direction === "client" ? "sent" : "received"} ${type}, ${size} bytes`;
   return (
-    <div id={`frame-${n}`} class={`frame ${direction}${type === "error" ? " error" : ""}`} role="option" aria-selected={chosen} aria-label={seq === undefined ? what : `${what}, seq ${seq}`} onClick={choose}>
-      <span class="arrow">{direction === "client" ? "↑" : "↓"}</span>
+    <div id={`frame-${n}`} class={`frame ${direction}${type === "error" ? " error" : ""}`} role="option" aria-selected={chosen} onClick={choose}>
+      <span class="arrow" aria-hidden="true">
+        {direction === "client" ? "↑" : "↓"}
+      </span>
+      <span class="visually-hidden">{direction === "client" ? "sent" : "received"}</span>
       <span class="at">{at.slice(11, 23)}</span>
       <span class="type">
         {type}
