@@ -13,7 +13,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{documents, routes};
+use super::{
+    cors::{self, Readers},
+    documents, routes,
+};
 use crate::{error::Failure, peer::Peer, problem::problem, protocol::ErrorCode, session::Rates};
 
 pub struct Guard {
@@ -82,6 +85,15 @@ impl Guard {
         }
     }
 
+    /// Who may read the answer, of those that [`Guard::check`] lets pass.
+    fn readers(&self, headers: &HeaderMap, open: bool) -> Readers {
+        match headers.get(header::ORIGIN) {
+            _ if open => Readers::Everyone,
+            Some(origin) if self.allows_origin(origin.to_str().unwrap_or_default()) => Readers::Origin(origin.clone()),
+            _ => Readers::Own,
+        }
+    }
+
     fn allows_host(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
@@ -108,12 +120,21 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
         return problem(Failure::internal("request without a peer")).into_response();
     };
     let authority = request.uri().authority().map(|authority| authority.as_str());
-    let found = routes::find(request.method().as_str(), request.uri().path());
+    let asked = cors::is_preflight(request.method(), request.headers());
+    let method = match request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        Some(method) if asked => method.to_str().unwrap_or_default(),
+        _ => request.method().as_str(),
+    };
+    let found = routes::find(method, request.uri().path());
     let open = found.is_ok_and(|found| documents::is_document(found.operation));
-    match guard.check(peer, request.headers(), authority, open) {
+    let readers = guard.readers(request.headers(), open);
+    let mut response = match guard.check(peer, request.headers(), authority, open) {
+        Ok(()) if asked => cors::preflight(),
         Ok(()) => next.run(request).await,
         Err(failure) => problem(failure).into_response(),
-    }
+    };
+    readers.name_in(&mut response);
+    response
 }
 
 #[cfg(test)]

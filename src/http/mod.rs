@@ -5,6 +5,7 @@ mod agents;
 mod api;
 mod caller;
 mod chat;
+mod cors;
 mod documents;
 mod events;
 mod guard;
@@ -151,7 +152,6 @@ fn respond(reply: Reply<Payload>, request: &HeaderMap) -> Response {
         }
     }
     if let Some(tag) = tag {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let known = request.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
         let unchanged =

@@ -4,6 +4,7 @@
 const SOURCES: &[(&str, &str)] = &[
     ("agents", include_str!("agents.rs")),
     ("cancel", include_str!("cancel.rs")),
+    ("cors", include_str!("cors.rs")),
     ("demo", include_str!("demo.rs")),
     ("documents", include_str!("documents.rs")),
     ("first_conversation", include_str!("first_conversation.rs")),

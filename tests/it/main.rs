@@ -4,6 +4,7 @@
 
 mod agents;
 mod cancel;
+mod cors;
 mod demo;
 mod documents;
 mod first_conversation;

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use reqwest::{Client, Method, Response};
+use reqwest::{
+    Client, Method, Response,
+    header::{HeaderName, HeaderValue},
+};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -72,6 +75,19 @@ impl Http {
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answer {
         let response = self.send(method, path, headers, body).await;
         self.read(method, path, response).await
+    }
+
+    /// What a browser asks ahead of a request of another origin. The schema knows no such route.
+    pub async fn preflight(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let response = self.send("OPTIONS", path, headers, None).await;
+        let status = response.status().as_u16();
+        if status >= 400 {
+            return self.read("OPTIONS", path, response).await;
+        }
+        let named = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap_or_default().to_owned())
+        };
+        Answer { status, headers: response.headers().iter().map(named).collect(), text: String::new(), json: None }
     }
 
     async fn read(&self, method: &str, path: &str, response: Response) -> Answer {
