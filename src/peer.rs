@@ -98,6 +98,11 @@ impl Watched {
         Self { stream, activity }
     }
 
+    /// Whether a read would bring something.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(cx)
+    }
+
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(1..)) = written {
             self.activity.written.store(self.activity.now(), Ordering::Relaxed);

@@ -4,20 +4,19 @@
 //! One task does all of it. That is what keeps an answer ahead of the pushes its request causes, and what makes a
 //! client that does not read stop only itself.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 use uuid::Uuid;
 
 use super::{
+    Counted, WsState,
     deadlines::{Clock, Deadlines, Due},
     fault::fault,
+    socket::Socket,
 };
 use crate::{
     error::Failure,
@@ -26,18 +25,21 @@ use crate::{
         self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, FrameId, RetryAfterMs, ServerFrame,
         ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
-    session::{App, Revocation, Session},
+    session::{Revocation, Session},
     shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
     world::{Delivery, now_ms, timestamp},
 };
 
 /// Frames handled before what they cause is flushed.
 const BATCH: usize = 64;
+/// How often a peer that takes nothing is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 pub struct Connection {
-    app: Arc<App>,
+    /// Counts this connection, and leads to what all of them share.
+    counted: Counted,
     session: Session,
-    socket: WebSocket,
+    socket: Socket,
     peer: Peer,
     client_id: ClientId,
     shutdown: Shutdown,
@@ -47,67 +49,92 @@ pub struct Connection {
     told: bool,
 }
 
+/// What a connection waits for.
+enum Wake {
+    Message(Result<Message, Error>),
+    Deliveries(Result<Vec<Delivery>, Failure>),
+    Timer,
+    Phase(Phase),
+    Revoked,
+}
+
 /// Why a connection is over. `None` as close code: the peer closed, or is gone.
 pub(super) struct Over(Option<CloseCode>);
 
 impl Connection {
-    pub fn new(
-        app: Arc<App>,
-        session: Session,
-        socket: WebSocket,
-        peer: Peer,
-        shutdown: Shutdown,
-        deadlines: Deadlines,
-    ) -> Self {
-        let client_id = Uuid::now_v7();
-        let revoked = session.identity.revocation.clone();
-        Self { app, session, socket, peer, client_id, shutdown, clock: Clock::new(deadlines), revoked, told: false }
+    pub fn new(counted: Counted, session: Session, socket: Socket, peer: Peer) -> Self {
+        let (shutdown, clock) = (counted.state().shutdown.clone(), Clock::new());
+        let (client_id, revoked) = (Uuid::now_v7(), session.identity.revocation.clone());
+        Self { counted, session, socket, peer, client_id, shutdown, clock, revoked, told: false }
     }
 
     /// Runs until either side ends it.
+    ///
+    /// An idle connection is this future and what hangs on it. So whatever a wake-up does is in futures of its own,
+    /// on the heap, and gone when it is done.
     pub async fn run(mut self, new_token: Option<SessionToken>) {
-        let (client, user) = (self.client_id, self.session.identity.user.clone());
-        tracing::info!(client = %client, user = user.as_str(), peer = %self.peer.address, "connected");
-        let Over(code) = self.serve(new_token).await;
-        match code {
-            Some(code) => close(&mut self.socket, code, self.clock.deadlines.close).await,
-            // The peer's close frame is answered with the next flush.
-            None => drop(tokio::time::timeout(self.clock.deadlines.close, self.socket.flush()).await),
-        }
-        let code = code.map_or(1000, |code| code.code);
-        tracing::info!(client = %client, user = user.as_str(), code, "disconnected");
+        let Over(code) = match Box::pin(self.begin(new_token)).await {
+            Ok(()) => self.serve().await,
+            Err(over) => over,
+        };
+        Box::pin(self.end(code)).await;
     }
 
-    async fn serve(&mut self, new_token: Option<SessionToken>) -> Over {
-        match self.greet(new_token).await {
-            Ok(()) => {}
-            Err(over) => return over,
-        }
-        let mut timer = Box::pin(sleep_until(Instant::now() + self.clock.deadlines.ping));
+    async fn serve(&mut self) -> Over {
+        let mut timer = std::pin::pin!(sleep_until(Instant::now() + self.deadlines().ping));
         loop {
-            let next = tokio::select! {
-                frame = self.socket.next() => self.receive(frame).await,
-                batch = deliveries(&mut self.session) => self.deliver(batch).await,
-                () = &mut timer => {
-                    match self.keep_alive().await {
-                        Ok(next) => {
-                            timer.as_mut().reset(next);
-                            Ok(())
-                        }
-                        Err(over) => Err(over),
-                    }
-                }
-                phase = self.shutdown.changed() => self.leave(phase).await,
-                () = self.revoked.wait() => Err(Over(Some(CloseCode::TOKEN))),
+            let wake = tokio::select! {
+                message = self.socket.next() => Wake::Message(message),
+                batch = deliveries(&mut self.session) => Wake::Deliveries(batch),
+                () = &mut timer => Wake::Timer,
+                phase = self.shutdown.changed() => Wake::Phase(phase),
+                () = self.revoked.wait() => Wake::Revoked,
             };
-            let flushed = match next {
-                Ok(()) => self.flush().await,
-                Err(over) => Err(over),
-            };
-            if let Err(over) = flushed {
-                return over;
+            match Box::pin(self.react(wake)).await {
+                Ok(None) => {}
+                Ok(Some(next)) => timer.as_mut().reset(next),
+                Err(over) => return over,
             }
         }
+    }
+
+    /// Does what there is to do, and flushes once. Returns when to wake up by the clock, if that has changed.
+    async fn react(&mut self, wake: Wake) -> Result<Option<Instant>, Over> {
+        let mut look_again = None;
+        match wake {
+            Wake::Message(first) => self.receive(first).await?,
+            Wake::Deliveries(batch) => self.deliver(batch).await?,
+            Wake::Timer => look_again = Some(self.keep_alive()?),
+            Wake::Phase(phase) => self.leave(phase).await?,
+            Wake::Revoked => return Err(Over(Some(CloseCode::TOKEN))),
+        }
+        self.flush().await?;
+        Ok(look_again)
+    }
+
+    async fn begin(&mut self, new_token: Option<SessionToken>) -> Result<(), Over> {
+        let user = self.session.identity.user.as_str();
+        tracing::info!(client = %self.client_id, user, peer = %self.peer.address, "connected");
+        self.greet(new_token).await
+    }
+
+    async fn end(&mut self, code: Option<CloseCode>) {
+        let patience = self.deadlines().close;
+        match code {
+            Some(code) => close(&mut self.socket, code, patience).await,
+            // The peer's close frame is answered with the next flush.
+            None => drop(tokio::time::timeout(patience, self.socket.flush()).await),
+        }
+        let (user, code) = (self.session.identity.user.as_str(), code.map_or(1000, |code| code.code));
+        tracing::info!(client = %self.client_id, user, code, "disconnected");
+    }
+
+    fn state(&self) -> &WsState {
+        self.counted.state()
+    }
+
+    fn deadlines(&self) -> &Deadlines {
+        &self.state().deadlines
     }
 
     async fn greet(&mut self, session_token: Option<SessionToken>) -> Result<(), Over> {
@@ -124,14 +151,13 @@ impl Connection {
     }
 
     /// Handles a frame, and those that have arrived behind it.
-    async fn receive(&mut self, first: Option<Result<Message, axum::Error>>) -> Result<(), Over> {
+    async fn receive(&mut self, first: Result<Message, Error>) -> Result<(), Over> {
         let mut next = first;
         let (mut frames, mut messages) = (0, 0);
         let handled = loop {
             let message = match next {
-                None => break Err(Over(None)),
-                Some(Err(error)) => break Err(Over(fault(&error))),
-                Some(Ok(message)) => message,
+                Ok(message) => message,
+                Err(error) => break Err(Over(fault(&error))),
             };
             frames += 1;
             // What the peer's library answers by itself says nothing.
@@ -150,7 +176,7 @@ impl Connection {
                 None => break Ok(()),
             }
         };
-        self.app.stats.received(messages);
+        self.state().app.stats.received(messages);
         handled?;
         // What the requests caused goes out behind their answers, in the same flush.
         match deliveries(&mut self.session).now_or_never() {
@@ -168,7 +194,7 @@ impl Connection {
                         (Some(id), protocol::dispatch(&mut self.session, frame).await)
                     }
                     Err(rejection) => {
-                        self.app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
+                        self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
                         let id = rejection.id.clone();
                         (id, ServerMessage::Error(Failure::from(rejection).into()))
                     }
@@ -176,17 +202,17 @@ impl Connection {
                 self.answer(reply_to, answer).await
             }
             Message::Binary(_) => {
-                self.app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
+                self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
                 self.answer(None, ServerMessage::Error(binary_frame())).await
             }
             Message::Ping(_) | Message::Pong(_) => Ok(()),
-            Message::Close(_) => Err(Over(None)),
+            Message::Close(_) | Message::Frame(_) => Err(Over(None)),
         }
     }
 
     async fn answer(&mut self, reply_to: Option<FrameId>, message: ServerMessage) -> Result<(), Over> {
         if matches!(message, ServerMessage::Error(_)) {
-            self.app.stats.errors.fetch_add(1, Ordering::Relaxed);
+            self.state().app.stats.errors.fetch_add(1, Ordering::Relaxed);
         }
         self.send(frame(reply_to, message)).await
     }
@@ -199,17 +225,31 @@ impl Connection {
         self.feed(codec::encode(&frame)).await
     }
 
-    /// Queues encoded bytes for the next flush.
+    /// Adds encoded bytes to the next flush.
     async fn feed(&mut self, bytes: Bytes) -> Result<(), Over> {
-        self.app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
-        let text = axum::extract::ws::Utf8Bytes::try_from(bytes).map_err(|_| Over(None))?;
-        let mut feed = std::pin::pin!(self.socket.feed(Message::Text(text)));
-        progress(&self.peer, &self.clock.deadlines, &mut feed).await
+        self.state().app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
+        self.socket.text(bytes).map_err(|error| Over(fault(&error)))?;
+        if self.socket.is_full() { self.flush().await } else { Ok(()) }
     }
 
+    /// Writes what waits, as long as the peer takes a byte now and then.
     async fn flush(&mut self) -> Result<(), Over> {
-        let mut flush = std::pin::pin!(self.socket.flush());
-        progress(&self.peer, &self.clock.deadlines, &mut flush).await
+        let over = |error| Over(fault(&error));
+        if let Some(done) = self.socket.flush().now_or_never() {
+            return done.map_err(over);
+        }
+        let started = Instant::now();
+        loop {
+            tokio::select! {
+                done = self.socket.flush() => return done.map_err(over),
+                () = tokio::time::sleep(LOOK_AGAIN) => {
+                    let stuck = self.peer.activity.since_write().min(started.elapsed());
+                    if stuck >= self.deadlines().stuck {
+                        return Err(Over(Some(CloseCode::TOO_SLOW)));
+                    }
+                }
+            }
+        }
     }
 
     async fn deliver(&mut self, batch: Result<Vec<Delivery>, Failure>) -> Result<(), Over> {
@@ -239,12 +279,11 @@ impl Connection {
     }
 
     /// Pings a silent peer, and gives up on one that stays silent. Returns when to look again.
-    async fn keep_alive(&mut self) -> Result<Instant, Over> {
-        match self.clock.check(&self.peer) {
+    fn keep_alive(&mut self) -> Result<Instant, Over> {
+        match self.clock.check(&self.counted.state().deadlines, &self.peer) {
             Due::Later(at) => Ok(at),
             Due::Ping(at) => {
-                let mut feed = std::pin::pin!(self.socket.feed(Message::Ping(Bytes::new())));
-                progress(&self.peer, &self.clock.deadlines, &mut feed).await?;
+                self.socket.ping().map_err(|error| Over(fault(&error)))?;
                 Ok(at)
             }
             Due::Over => Err(Over(Some(CloseCode::IDLE))),
@@ -284,35 +323,12 @@ async fn deliveries(session: &mut Session) -> Result<Vec<Delivery>, Failure> {
     }
 }
 
-/// Waits for `write`, as long as the peer takes a byte now and then.
-async fn progress(
-    peer: &Peer,
-    deadlines: &Deadlines,
-    write: &mut (impl Future<Output = Result<(), axum::Error>> + Unpin),
-) -> Result<(), Over> {
-    if let Some(done) = write.now_or_never() {
-        return done.map_err(|error| Over(fault(&error)));
-    }
-    let started = Instant::now();
-    loop {
-        tokio::select! {
-            done = &mut *write => return done.map_err(|error| Over(fault(&error))),
-            () = tokio::time::sleep(Duration::from_millis(500)) => {
-                let stuck = peer.activity.since_write().min(started.elapsed());
-                if stuck >= deadlines.stuck {
-                    return Err(Over(Some(CloseCode::TOO_SLOW)));
-                }
-            }
-        }
-    }
-}
-
 /// Sends a close frame and waits, not for long, until the peer has seen it.
-pub(super) async fn close(socket: &mut WebSocket, code: CloseCode, patience: Duration) {
-    let frame = CloseFrame { code: code.code, reason: code.reason.into() };
+pub(super) async fn close(socket: &mut Socket, code: CloseCode, patience: Duration) {
+    let frame = CloseFrame { code: code.code.into(), reason: code.reason.into() };
     let goodbye = async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
+        if socket.close(frame).is_ok() && socket.flush().await.is_ok() {
+            while socket.next().await.is_ok() {}
         }
     };
     let _ = tokio::time::timeout(patience, goodbye).await;

@@ -22,7 +22,6 @@ pub struct Deadlines {
 
 /// The clocks of one connection.
 pub struct Clock {
-    pub deadlines: Deadlines,
     last_message: Instant,
     pinged: Option<Instant>,
 }
@@ -47,8 +46,8 @@ impl Default for Deadlines {
 }
 
 impl Clock {
-    pub fn new(deadlines: Deadlines) -> Self {
-        Self { deadlines, last_message: Instant::now(), pinged: None }
+    pub fn new() -> Self {
+        Self { last_message: Instant::now(), pinged: None }
     }
 
     /// A message came in.
@@ -58,9 +57,9 @@ impl Clock {
 
     /// Decides what is due. Nothing waits to be written when this is asked, so the pong deadline runs; any byte
     /// either way restarts it.
-    pub fn check(&mut self, peer: &Peer) -> Due {
+    pub fn check(&mut self, deadlines: &Deadlines, peer: &Peer) -> Due {
         let now = Instant::now();
-        let Deadlines { ping, pong, idle, .. } = self.deadlines;
+        let Deadlines { ping, pong, idle, .. } = *deadlines;
         if idle.is_some_and(|idle| now.duration_since(self.last_message) >= idle) {
             return Due::Over;
         }

@@ -9,16 +9,11 @@ const BAD_TEXT: CloseCode = CloseCode { code: 1007, reason: "text is not UTF-8",
 const PROTOCOL_ERROR: CloseCode = CloseCode { code: 1002, reason: "protocol error", reconnect: false };
 
 /// The code to close with; `None` when there is nobody to tell.
-pub fn fault(error: &axum::Error) -> Option<CloseCode> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        match error.downcast_ref::<Error>() {
-            Some(Error::Capacity(CapacityError::MessageTooLong { .. })) => return Some(TOO_LARGE),
-            Some(Error::Utf8(_)) => return Some(BAD_TEXT),
-            Some(Error::Protocol(_)) => return Some(PROTOCOL_ERROR),
-            Some(_) => return None,
-            None => source = error.source(),
-        }
+pub fn fault(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(TOO_LARGE),
+        Error::Utf8(_) => Some(BAD_TEXT),
+        Error::Protocol(_) => Some(PROTOCOL_ERROR),
+        _ => None,
     }
-    None
 }

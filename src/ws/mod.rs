@@ -3,6 +3,7 @@
 mod connection;
 mod deadlines;
 mod fault;
+mod socket;
 mod upgrade;
 
 use std::sync::{Arc, atomic::Ordering};
@@ -28,18 +29,22 @@ pub fn router(state: Arc<WsState>) -> Router {
 }
 
 /// Counts a connection as long as it lives.
-struct Counted(Arc<App>);
+struct Counted(Arc<WsState>);
 
-impl WsState {
-    fn count(&self) -> Counted {
-        self.app.stats.connections_active.fetch_add(1, Ordering::Relaxed);
-        self.app.stats.connections_total.fetch_add(1, Ordering::Relaxed);
-        Counted(self.app.clone())
+impl Counted {
+    fn new(state: Arc<WsState>) -> Self {
+        state.app.stats.connections_active.fetch_add(1, Ordering::Relaxed);
+        state.app.stats.connections_total.fetch_add(1, Ordering::Relaxed);
+        Self(state)
+    }
+
+    fn state(&self) -> &Arc<WsState> {
+        &self.0
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.stats.connections_active.fetch_sub(1, Ordering::Relaxed);
+        self.0.app.stats.connections_active.fetch_sub(1, Ordering::Relaxed);
     }
 }

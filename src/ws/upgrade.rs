@@ -4,29 +4,28 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{
-        Extension, State, WebSocketUpgrade,
-        ws::{WebSocket, rejection::WebSocketUpgradeRejection},
-    },
-    http::{HeaderMap, header},
+    body::Body,
+    extract::{Extension, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
-    WsState,
+    Counted, WsState,
     connection::{Connection, close, frame},
+    socket::Socket,
 };
 use crate::{
     error::Failure,
-    peer::{Peer, bearer},
+    peer::{Peer, Watched, bearer},
     problem::problem,
     protocol::{CloseCode, ErrorCode, ErrorDetails, KnownNames, ServerMessage, SessionToken, VERSION, codec},
     session::{Identity, Session},
 };
 
-/// Bytes that the socket's read buffer takes. It is zeroed before every read, so it is kept small; larger frames
-/// are read in pieces.
-const READ_BUFFER: usize = 4 * 1024;
 const BEARER: &str = "bearer.";
 
 /// What the client offers in `Sec-WebSocket-Protocol`.
@@ -58,44 +57,85 @@ impl Offer {
 pub async fn upgrade(
     State(state): State<Arc<WsState>>,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    request: Request,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(_) => {
-            let text = "this is the WebSocket endpoint: send a WebSocket handshake (RFC 6455)";
-            return problem(Failure::new(ErrorCode::InvalidMessage, text)).into_response();
+    let Some(accept) = accept_key(request.headers()).filter(|_| request.method() == Method::GET) else {
+        let text = "this is the WebSocket endpoint: send a WebSocket handshake (RFC 6455)";
+        return problem(Failure::new(ErrorCode::InvalidMessage, text)).into_response();
+    };
+    let mut request = request;
+    let upgraded = hyper::upgrade::on(&mut request);
+    let offer = Offer::read(request.headers());
+    let echo = offer.echo.as_deref().and_then(|echo| HeaderValue::from_str(echo).ok());
+    let headers = std::mem::take(request.headers_mut());
+    // What comes before the connection's own loop is a future of its own, which an idle connection does not keep.
+    tokio::spawn(async move {
+        if let Some((connection, new_token)) = Box::pin(start(state, peer, offer, headers, upgraded)).await {
+            connection.run(new_token).await;
         }
-    };
-    let offer = Offer::read(&headers);
-    let upgrade = match offer.echo.clone() {
-        Some(echo) => upgrade.protocols([echo]),
-        None => upgrade,
-    };
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(state.max_frame)
-        .max_frame_size(state.max_frame)
-        .on_upgrade(move |socket| start(state, peer, offer, headers, socket))
-        .into_response()
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answer = response.headers_mut();
+    answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(echo) = echo {
+        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, echo);
+    }
+    response
 }
 
-async fn start(state: Arc<WsState>, peer: Peer, offer: Offer, headers: HeaderMap, socket: WebSocket) {
+/// The answer to the key of a handshake (RFC 6455 §4.2); `None` if this is not one.
+fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
+    let has = |name, token: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+    };
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
+    let upgrade = has(header::CONNECTION, "upgrade") && has(header::UPGRADE, "websocket");
+    let accept = (upgrade && has(header::SEC_WEBSOCKET_VERSION, "13")).then(|| derive_accept_key(key.as_bytes()))?;
+    HeaderValue::try_from(accept).ok()
+}
+
+/// The connection, once its stream is there and it is known whose it is.
+async fn start(
+    state: Arc<WsState>,
+    peer: Peer,
+    offer: Offer,
+    headers: HeaderMap,
+    upgraded: OnUpgrade,
+) -> Option<(Connection, Option<SessionToken>)> {
+    let upgraded = upgraded.await.inspect_err(|error| tracing::debug!(%error, "failed to upgrade")).ok()?;
+    let socket = socket(upgraded, state.max_frame)?;
     if !offer.known {
         let details =
             ErrorDetails { known: Some(KnownNames::trusted(vec![VERSION.to_owned()])), ..ErrorDetails::default() };
         let failure = Failure::new(ErrorCode::InvalidMessage, "this server speaks none of the offered versions");
-        return refuse(socket, failure.details(details), CloseCode::VERSION, &state).await;
+        refuse(socket, failure.details(details), CloseCode::VERSION, &state).await;
+        return None;
     }
-    let (identity, new_token) = match identify(&state, &offer, &headers).await {
-        Ok(found) => found,
-        Err(failure) => return refuse(socket, failure, CloseCode::TOKEN, &state).await,
-    };
-    let _counted = state.count();
-    let session = Session::new(state.app.clone(), identity);
-    let (shutdown, deadlines) = (state.shutdown.clone(), state.deadlines.clone());
-    Connection::new(state.app.clone(), session, socket, peer, shutdown, deadlines).run(new_token).await;
+    match identify(&state, &offer, &headers).await {
+        Ok((identity, new_token)) => {
+            let session = Session::new(state.app.clone(), identity);
+            Some((Connection::new(Counted::new(state), session, socket, peer), new_token))
+        }
+        Err(failure) => {
+            refuse(socket, failure, CloseCode::TOKEN, &state).await;
+            None
+        }
+    }
+}
+
+/// The stream that hyper was given, without what hyper wrapped it in.
+fn socket(upgraded: Upgraded, max_frame: usize) -> Option<Socket> {
+    match upgraded.downcast::<TokioIo<Watched>>() {
+        Ok(Parts { io, read_buf, .. }) => Some(Socket::new(io.into_inner(), &read_buf, max_frame)),
+        Err(_) => {
+            tracing::error!("the upgraded stream is not the one that was served");
+            None
+        }
+    }
 }
 
 /// The user of the token, or a new one where there is no token.
@@ -118,10 +158,9 @@ async fn identify(
 }
 
 /// A browser sees no refused handshake: it is told in a frame, and the connection is closed.
-async fn refuse(mut socket: WebSocket, failure: Failure, code: CloseCode, state: &WsState) {
+async fn refuse(mut socket: Socket, failure: Failure, code: CloseCode, state: &WsState) {
     let bytes = codec::encode(&frame(None, ServerMessage::Error(failure.into())));
-    if let Ok(text) = axum::extract::ws::Utf8Bytes::try_from(bytes) {
-        let _ = socket.send(axum::extract::ws::Message::Text(text)).await;
+    if socket.text(bytes).is_ok() {
+        close(&mut socket, code, state.deadlines.close).await;
     }
-    close(&mut socket, code, state.deadlines.close).await;
 }
