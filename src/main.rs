@@ -17,6 +17,9 @@ use agent_world::{
 };
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AFTER_HELP: &str = "\
 Every setting of the server has the same name in the environment (AGENT_WORLD_DATA_DIR for --data-dir) and in a TOML \
 file (data-dir = \"…\"). The command line is stronger than the environment, and that is stronger than the file. Lists \

@@ -24,6 +24,9 @@ pub enum Validate {
     Both,
 }
 
+/// Bytes that most frames have at most.
+const USUAL: usize = 512;
+
 static BOTH: AtomicU8 = AtomicU8::new(cfg!(debug_assertions) as u8);
 static DISAGREEMENTS: AtomicU64 = AtomicU64::new(0);
 
@@ -68,14 +71,23 @@ pub fn decode_server(text: &str) -> Result<ServerFrame, Rejection> {
 
 /// Makes the text of a frame, once for everyone who gets it.
 pub fn encode(frame: &ServerFrame) -> bytes::Bytes {
+    encode_once(frame).into()
+}
+
+/// Makes the text of a frame that one connection gets.
+pub fn encode_once(frame: &ServerFrame) -> Vec<u8> {
     debug_assert_eq!(coherence::check(frame), Ok(()), "a frame contradicts itself");
-    json(frame).into()
+    json(frame)
 }
 
 /// Makes the JSON text of a generated type.
 pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut text = Vec::with_capacity(USUAL);
     // Generated types have string keys and finite numbers, so there is nothing that JSON cannot say.
-    serde_json::to_vec(value).unwrap_or_else(|error| unreachable!("a generated type is not JSON: {error}"))
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => text,
+        Err(error) => unreachable!("a generated type is not JSON: {error}"),
+    }
 }
 
 /// A type that is read whole from outside: the body of a request, or a file that a person writes. The build

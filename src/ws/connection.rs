@@ -6,7 +6,6 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
@@ -27,7 +26,7 @@ use crate::{
     },
     session::{Revocation, Session},
     shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
-    world::{Delivery, now_ms, timestamp},
+    world::{Delivery, now, now_ms, timestamp},
 };
 
 /// Frames handled before what they cause is flushed.
@@ -72,7 +71,7 @@ impl Connection {
     ///
     /// An idle connection is this future and what hangs on it. So whatever a wake-up does is in futures of its own,
     /// on the heap, and gone when it is done.
-    pub async fn run(mut self, new_token: Option<SessionToken>) {
+    pub async fn run(mut self: Box<Self>, new_token: Option<SessionToken>) {
         let Over(code) = match Box::pin(self.begin(new_token)).await {
             Ok(()) => self.serve().await,
             Err(over) => over,
@@ -146,7 +145,7 @@ impl Connection {
             session_token,
         };
         let message = "Connected.".to_owned();
-        self.push(ServerMessage::Status(Status::Connected(StatusConnected { message, data }))).await?;
+        self.push(ServerMessage::Status(Status::Connected(StatusConnected { message, data })))?;
         self.flush().await
     }
 
@@ -161,10 +160,7 @@ impl Connection {
             };
             frames += 1;
             // What the peer's library answers by itself says nothing.
-            if matches!(message, Message::Text(_) | Message::Binary(_)) {
-                self.clock.heard();
-                messages += 1;
-            }
+            messages += u64::from(matches!(message, Message::Text(_) | Message::Binary(_)));
             if let Err(over) = self.message(message).await {
                 break Err(over);
             }
@@ -176,7 +172,10 @@ impl Connection {
                 None => break Ok(()),
             }
         };
-        self.state().app.stats.received(messages);
+        if messages > 0 {
+            self.clock.heard();
+            self.state().app.stats.received(messages);
+        }
         handled?;
         // What the requests caused goes out behind their answers, in the same flush.
         match deliveries(&mut self.session).now_or_never() {
@@ -187,48 +186,46 @@ impl Connection {
 
     async fn message(&mut self, message: Message) -> Result<(), Over> {
         match message {
-            Message::Text(text) => {
-                let (reply_to, answer) = match codec::decode_client(text.as_str()) {
-                    Ok(frame) => {
-                        let id = frame.id.clone();
-                        (Some(id), protocol::dispatch(&mut self.session, frame).await)
-                    }
-                    Err(rejection) => {
-                        self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
-                        let id = rejection.id.clone();
-                        (id, ServerMessage::Error(Failure::from(rejection).into()))
-                    }
-                };
-                self.answer(reply_to, answer).await
-            }
+            Message::Text(text) => match codec::decode_client(text.as_str()) {
+                Ok(frame) => {
+                    let id = frame.id.clone();
+                    let answer = protocol::dispatch(&mut self.session, frame).await;
+                    self.answer(Some(id), answer)?;
+                }
+                Err(rejection) => {
+                    self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
+                    self.answer(rejection.id.clone(), ServerMessage::Error(Failure::from(rejection).into()))?;
+                }
+            },
             Message::Binary(_) => {
                 self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
-                self.answer(None, ServerMessage::Error(binary_frame())).await
+                self.answer(None, ServerMessage::Error(binary_frame()))?;
             }
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
-            Message::Close(_) | Message::Frame(_) => Err(Over(None)),
+            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Close(_) | Message::Frame(_) => return Err(Over(None)),
         }
+        self.make_room().await
     }
 
-    async fn answer(&mut self, reply_to: Option<FrameId>, message: ServerMessage) -> Result<(), Over> {
+    fn answer(&mut self, reply_to: Option<FrameId>, message: ServerMessage) -> Result<(), Over> {
         if matches!(message, ServerMessage::Error(_)) {
             self.state().app.stats.errors.fetch_add(1, Ordering::Relaxed);
         }
-        self.send(frame(reply_to, message)).await
+        self.feed(&codec::encode_once(&frame(reply_to, message)))
     }
 
-    async fn push(&mut self, message: ServerMessage) -> Result<(), Over> {
-        self.send(frame(None, message)).await
-    }
-
-    async fn send(&mut self, frame: ServerFrame) -> Result<(), Over> {
-        self.feed(codec::encode(&frame)).await
+    fn push(&mut self, message: ServerMessage) -> Result<(), Over> {
+        self.feed(&codec::encode_once(&frame(None, message)))
     }
 
     /// Adds encoded bytes to the next flush.
-    async fn feed(&mut self, bytes: Bytes) -> Result<(), Over> {
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), Over> {
         self.state().app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
-        self.socket.text(bytes).map_err(|error| Over(fault(&error)))?;
+        self.socket.text(bytes).map_err(|error| Over(fault(&error)))
+    }
+
+    /// Waits until more may be added.
+    async fn make_room(&mut self) -> Result<(), Over> {
         if self.socket.is_full() { self.flush().await } else { Ok(()) }
     }
 
@@ -258,22 +255,23 @@ impl Connection {
             Err(failure) => {
                 // The stream cannot go on: the client is told, and subscribes anew.
                 self.session.unsubscribe();
-                return self.push(ServerMessage::Error(failure.into())).await;
+                return self.push(ServerMessage::Error(failure.into()));
             }
         };
         for delivery in batch {
             match delivery {
-                Delivery::Frame { bytes, .. } => self.feed(bytes).await?,
+                Delivery::Frame { bytes, .. } => self.feed(&bytes)?,
                 Delivery::CaughtUp(cursor) => {
                     let message = "The replay has reached the live end.".to_owned();
                     let status = Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } });
-                    self.push(ServerMessage::Status(status)).await?;
+                    self.push(ServerMessage::Status(status))?;
                 }
                 Delivery::Gone => {
                     self.session.deselect();
                     return Err(Over(Some(CloseCode::GONE)));
                 }
             }
+            self.make_room().await?;
         }
         Ok(())
     }
@@ -293,10 +291,10 @@ impl Connection {
     async fn leave(&mut self, phase: Phase) -> Result<(), Over> {
         match phase {
             Phase::Serving => Ok(()),
-            Phase::Draining => self.say_draining().await,
+            Phase::Draining => self.say_draining(),
             Phase::Closing => {
                 if !std::mem::take(&mut self.told) {
-                    self.say_draining().await?;
+                    self.say_draining()?;
                 }
                 // What the drain brought, such as the end of a reply, still goes out.
                 while let Some(batch) = deliveries(&mut self.session).now_or_never() {
@@ -307,11 +305,11 @@ impl Connection {
         }
     }
 
-    async fn say_draining(&mut self) -> Result<(), Over> {
+    fn say_draining(&mut self) -> Result<(), Over> {
         self.told = true;
         let data = Draining { retry_after_ms: RetryAfterMs::saturating(RETRY_AFTER_MS) };
         let message = "The server is about to stop.".to_owned();
-        self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data }))).await
+        self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data })))
     }
 }
 
@@ -336,9 +334,27 @@ pub(super) async fn close(socket: &mut Socket, code: CloseCode, patience: Durati
 
 /// A frame made for one connection.
 pub(super) fn frame(reply_to: Option<FrameId>, message: ServerMessage) -> ServerFrame {
-    ServerFrame { id: Uuid::now_v7(), timestamp: timestamp(now_ms()), reply_to, seq: None, message }
+    let (id, at_ms) = now();
+    ServerFrame { id, timestamp: timestamp(at_ms), reply_to, seq: None, message }
 }
 
 fn binary_frame() -> ErrorInfo {
     Failure::new(protocol::ErrorCode::InvalidMessage, "frames are text: one JSON object each").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of the future that a function of two arguments returns.
+    fn size<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    /// An idle connection is this future. What a request needs belongs into futures that are boxed while they run.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let run = size(Connection::run);
+        assert!(run <= 1_024, "the future of a connection has {run} bytes");
+    }
 }

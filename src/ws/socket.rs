@@ -7,15 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::{
     Error, Message,
     protocol::{
         CloseFrame, Role, WebSocketConfig, WebSocketContext,
         frame::{
-            Frame,
-            coding::{Data, OpCode},
+            FrameHeader,
+            coding::{Control, Data, OpCode},
         },
     },
 };
@@ -26,6 +25,8 @@ use crate::peer::Watched;
 const READ: usize = 4 * 1024;
 /// What the space for frames that go out begins with, in bytes.
 const WRITE: usize = 512;
+/// The longest header of a frame that goes out.
+const HEAD: usize = 10;
 /// Bytes that may wait to be written before whoever adds to them has to wait.
 const FULL: usize = 64 * 1024;
 
@@ -90,18 +91,20 @@ impl Socket {
     }
 
     /// Adds a text to what the next flush writes.
-    pub fn text(&mut self, text: Bytes) -> Result<(), Error> {
-        self.add(Frame::message(text, OpCode::Data(Data::Text), true))
+    pub fn text(&mut self, text: &[u8]) -> Result<(), Error> {
+        self.add(OpCode::Data(Data::Text), text)
     }
 
     pub fn ping(&mut self) -> Result<(), Error> {
-        self.add(Frame::ping(Bytes::new()))
+        self.add(OpCode::Control(Control::Ping), &[])
     }
 
-    fn add(&mut self, frame: Frame) -> Result<(), Error> {
+    fn add(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Error> {
         let space = if self.out.capacity() == 0 { WRITE } else { 0 };
-        self.out.reserve(frame.len().max(space));
-        frame.format(&mut self.out)
+        self.out.reserve((HEAD + payload.len()).max(space));
+        FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut self.out)?;
+        self.out.extend_from_slice(payload);
+        Ok(())
     }
 
     /// Writes all that waits. Cancel-safe.

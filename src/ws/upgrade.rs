@@ -105,7 +105,7 @@ async fn start(
     offer: Offer,
     headers: HeaderMap,
     upgraded: OnUpgrade,
-) -> Option<(Connection, Option<SessionToken>)> {
+) -> Option<(Box<Connection>, Option<SessionToken>)> {
     let upgraded = upgraded.await.inspect_err(|error| tracing::debug!(%error, "failed to upgrade")).ok()?;
     let socket = socket(upgraded, state.max_frame)?;
     if !offer.known {
@@ -118,7 +118,7 @@ async fn start(
     match identify(&state, &offer, &headers).await {
         Ok((identity, new_token)) => {
             let session = Session::new(state.app.clone(), identity);
-            Some((Connection::new(Counted::new(state), session, socket, peer), new_token))
+            Some((Box::new(Connection::new(Counted::new(state), session, socket, peer)), new_token))
         }
         Err(failure) => {
             refuse(socket, failure, CloseCode::TOKEN, &state).await;
@@ -159,8 +159,8 @@ async fn identify(
 
 /// A browser sees no refused handshake: it is told in a frame, and the connection is closed.
 async fn refuse(mut socket: Socket, failure: Failure, code: CloseCode, state: &WsState) {
-    let bytes = codec::encode(&frame(None, ServerMessage::Error(failure.into())));
-    if socket.text(bytes).is_ok() {
+    let bytes = codec::encode_once(&frame(None, ServerMessage::Error(failure.into())));
+    if socket.text(&bytes).is_ok() {
         close(&mut socket, code, state.deadlines.close).await;
     }
 }

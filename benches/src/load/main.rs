@@ -29,8 +29,7 @@ const SCENARIOS: &str = "echo, fanout, idle, own-worlds, handshake, refused, rep
                          make-worlds, make-history, open";
 
 fn main() -> ExitCode {
-    // `cargo test --benches` and the like call every bench target: there is nothing to load then.
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let mut arguments = std::env::args().skip(1);
     let Some(scenario) = arguments.next() else {
         println!("one of these is played against --address: {SCENARIOS}");
         return ExitCode::SUCCESS;

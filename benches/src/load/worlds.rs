@@ -66,7 +66,7 @@ pub async fn own_worlds(options: &Options) -> Result<(), Failure> {
 /// Users with one persistent world each, for a cold start.
 pub async fn make_worlds(options: &Options) -> Result<(), Failure> {
     let (address, count) = (options.address()?, options.get("connections", 1_000)?);
-    users(address, "quiet", true, count, async |socket, _| Ok(drop(socket))).await?;
+    users(address, "quiet", true, count, async |_, _| Ok(())).await?;
     report(&format!(r#""worlds":{count}"#))
 }
 
