@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    pattern::fits,
+    pattern::{fits, is_operator},
     scenario::{Action, HoldKind, Scenario, Step, row_name},
     value::Values,
 };
@@ -231,13 +231,15 @@ impl Armed {
 /// The pointer to the last value that a pattern asserts: captures and `$any` do not count.
 pub fn leaf(pattern: &Value) -> Option<String> {
     match pattern {
-        Value::Object(fields) if fields.keys().any(|key| key.starts_with('$')) => {
+        Value::Object(fields) if fields.keys().any(|key| is_operator(key)) => {
             let only_captures = fields.keys().all(|key| key == "$as");
             (!only_captures).then(String::new)
         }
         Value::Object(fields) => {
             let mut places = fields.iter().filter_map(|(key, value)| Some((key, leaf(value)?)));
-            places.next_back().map(|(key, below)| format!("/{}{below}", key.replace('~', "~0").replace('/', "~1")))
+            places
+                .next_back()
+                .map(|(key, below)| format!("/{}{below}", key.replace("$$", "$").replace('~', "~0").replace('/', "~1")))
         }
         Value::String(text) if text.starts_with("$as ") => None,
         Value::String(text) if text == "$any" => Some(String::new()),

@@ -2,7 +2,7 @@
 //!
 //! | pattern | matches |
 //! |---|---|
-//! | an object | an object with at least these fields |
+//! | an object | an object with at least these fields; `$$id` is the field `$id` |
 //! | a list | a list of as many elements, each as its pattern |
 //! | another value | the same value |
 //! | `"$name"` | the value captured as `name`; `"…${name}…"` a text with it inside |
@@ -78,13 +78,15 @@ fn compare(pattern: &Value, value: Option<&Value>, at: &str, values: &mut Values
             Ok(())
         }
         Value::Object(fields) => {
-            if fields.keys().any(|key| key.starts_with('$')) {
+            if fields.keys().any(|key| is_operator(key)) {
                 return apply(pattern, value, at, values);
             }
             if !value.is_object() {
                 return no(format!("expected an object, is {}", short(value)));
             }
             for (key, expected) in fields {
+                // `$$id` is the field `$id`.
+                let key = if key.starts_with("$$") { &key[1..] } else { key };
                 compare(expected, value.get(key), &format!("{at}/{}", escape(key)), values)?;
             }
             Ok(())
@@ -195,6 +197,11 @@ fn apply(pattern: &Value, value: &Value, at: &str, values: &mut Values) -> Resul
     Ok(())
 }
 
+/// Whether a key is an operator, and no field.
+pub fn is_operator(key: &str) -> bool {
+    key.starts_with('$') && !key.starts_with("$$")
+}
+
 fn operator<'p>(pattern: &'p Value, name: &str) -> Option<&'p Value> {
     pattern.as_object().and_then(|object| object.get(name))
 }
@@ -265,6 +272,7 @@ mod tests {
             (json!({}), json!({"a": 1}), Ok(())),
             (json!({"a": 1}), json!({"a": 1.0, "b": 2}), Ok(())),
             (json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), Err("/a/b")),
+            (json!({"$$id": 1}), json!({"$id": 2}), Err("/$id")),
             (json!({"a": "$any"}), json!({}), Err("/a")),
             (json!({"a": "$absent"}), json!({}), Ok(())),
             (json!({"a": "$absent"}), json!({"a": null}), Err("/a")),

@@ -155,9 +155,20 @@ impl Stage {
 
     /// Sends what need be no frame.
     pub async fn say(&mut self, name: &str, message: Message) -> Result<(), Stop> {
-        self.note("→", name, &format!("{message:?}"));
+        let frame = message.to_text().ok().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let frame = frame.filter(|frame| message.is_text() && published().client_frame(frame).is_empty());
+        match &message {
+            Message::Text(text) => self.note("→", name, text),
+            other => self.note("→", name, &format!("{other:?}")),
+        }
         let peer = self.peer(name)?;
-        peer.standing.babbles();
+        match frame {
+            // Written out by hand, and a frame all the same.
+            Some(frame) => {
+                peer.standing.asks(frame["id"].as_str().unwrap_or_default(), frame["type"].as_str().unwrap_or_default())
+            }
+            None => peer.standing.babbles(),
+        }
         peer.send(message).await;
         Ok(())
     }

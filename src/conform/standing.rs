@@ -120,7 +120,8 @@ impl Standing {
 
     fn greeting(&mut self, kind: &str, variant: &str, faults: &mut Vec<Fault>) {
         let connected = (kind, variant) == ("status", "connected");
-        if !self.greeted && !connected && kind != "error" {
+        // A stream of events begins with whatever it is of.
+        if !self.greeted && !self.stream && !connected && kind != "error" {
             faults.push(fault("connected-first", format!("the first frame is {kind}")));
         }
         if self.greeted && connected {
