@@ -48,6 +48,8 @@ impl ModelConfig {
 pub struct Prompt {
     pub system: Option<String>,
     pub items: Vec<PromptItem>,
+    /// Which of them woke the agent, if that is known; others may have come since.
+    pub answered: Option<usize>,
 }
 
 /// One remembered message.
@@ -74,8 +76,9 @@ pub enum Role {
 }
 
 impl Prompt {
-    /// The newest message that the agent did not say itself: the one that it answers.
+    /// The message that the agent answers: the one that woke it, or else the newest that it did not say itself.
     pub fn answered_item(&self) -> Option<&PromptItem> {
-        self.items.iter().rev().find(|item| item.role != Role::Own)
+        let waking = self.answered.and_then(|at| self.items.get(at));
+        waking.or_else(|| self.items.iter().rev().find(|item| item.role != Role::Own))
     }
 }

@@ -35,7 +35,8 @@ fn call(base_url: String) -> Call {
         max_tokens: Some(7),
         ..ModelConfig::new(ProviderKind::OpenAiCompatible)
     };
-    let prompt = Prompt { system: Some("be kind".to_owned()), items: vec![item(Role::Human, "Ann", "hi")] };
+    let prompt =
+        Prompt { system: Some("be kind".to_owned()), items: vec![item(Role::Human, "Ann", "hi")], answered: None };
     Call { world: "w".to_owned(), agent: "a1".to_owned(), config, prompt, call_number: 1 }
 }
 

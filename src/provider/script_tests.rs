@@ -24,7 +24,7 @@ fn call(agent: &str, role: Role, speaker: Option<&str>, content: &str, call_numb
         world: "w".to_owned(),
         agent: agent.to_owned(),
         config: ModelConfig::new(ProviderKind::Script),
-        prompt: Prompt { system: None, items: vec![item] },
+        prompt: Prompt { system: None, items: vec![item], answered: None },
         call_number,
     }
 }
@@ -48,6 +48,20 @@ async fn hear(providers: &Providers, call: Call) -> (Vec<String>, Result<Step, P
         }
     }
     panic!("a stream ends with a terminal item");
+}
+
+#[tokio::test]
+async fn the_message_that_woke_the_agent_is_answered_whatever_came_since() {
+    let providers = script(json!({"name": "s", "otherwise": says("to {from}: {message}")}));
+    let mut late = call("a1", Role::Human, Some("ann"), "first", 1);
+    late.prompt.items.push(PromptItem {
+        role: Role::Human,
+        speaker: Some("bob".to_owned()),
+        content: "second".to_owned(),
+    });
+    assert_eq!(hear(&providers, late.clone()).await.0, ["to bob: second"], "the newest, when nothing else is known");
+    late.prompt.answered = Some(0);
+    assert_eq!(hear(&providers, late).await.0, ["to ann: first"]);
 }
 
 #[tokio::test]

@@ -16,8 +16,9 @@ pub fn call(world: &World, cell: &WorldCell, agent: &AgentName, secrets: &HashMa
     let agent = world.agent(agent.as_str())?;
     let waking = agent.running.as_ref()?.waking.as_ref();
     let config = &agent.public.config;
-    let items = agent.memory.prompt(waking);
-    let items = items.iter().map(|item| {
+    let remembered = agent.memory.prompt(waking);
+    let answered = waking.and_then(|waking| remembered.iter().position(|item| item.message_id == waking.message_id));
+    let items = remembered.iter().map(|item| {
         let role = match item.speaker.as_str() {
             speaker if speaker == agent.public.name.as_str() => Role::Own,
             "human" => Role::Human,
@@ -37,7 +38,11 @@ pub fn call(world: &World, cell: &WorldCell, agent: &AgentName, secrets: &HashMa
             temperature: config.temperature.map(|temperature| temperature.get()),
             max_tokens: config.max_tokens.map(|tokens| tokens.get() as u32),
         },
-        prompt: Prompt { system: config.system_prompt.as_ref().map(ToString::to_string), items: items.collect() },
+        prompt: Prompt {
+            system: config.system_prompt.as_ref().map(ToString::to_string),
+            items: items.collect(),
+            answered,
+        },
         call_number: agent.calls,
     })
 }
