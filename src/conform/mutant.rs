@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    pattern::{fits, is_operator},
+    pattern::{fits, fits_loosely, is_operator},
     scenario::{Action, HoldKind, Scenario, Step, row_name},
     value::Values,
 };
@@ -136,10 +136,9 @@ fn kinds(action: &Action) -> Vec<Kind> {
 
 fn hold_kind(hold: &HoldKind) -> Kind {
     match hold {
-        HoldKind::Count { is, .. } if *is == json!(0) => Kind::Insert,
-        HoldKind::Count { is: Value::Object(is), .. } if !is.contains_key("$min") && !is.contains_key("$above") => {
-            Kind::Insert
-        }
+        // One more than there should be.
+        HoldKind::Count { is: Value::Number(_), .. } => Kind::Insert,
+        HoldKind::Count { is: Value::Object(is), .. } if is.contains_key("$max") => Kind::Insert,
         HoldKind::None(_) | HoldKind::Only(_) => Kind::Insert,
         HoldKind::Every { .. } => Kind::Alter,
         HoldKind::Order(_) => Kind::Delay,
@@ -192,8 +191,8 @@ impl Armed {
     fn selects(&self, frame: &Value, values: &Values) -> bool {
         match &self.select {
             Select::Answer(id) => frame["replyTo"] == id.as_str(),
-            Select::Fits(pattern) => fits(pattern, frame, values),
-            Select::FitsBut(pattern, last) => fits(pattern, frame, values) && !fits(last, frame, values),
+            Select::Fits(pattern) => fits_loosely(pattern, frame, values),
+            Select::FitsBut(pattern, last) => fits_loosely(pattern, frame, values) && !fits(last, frame, values),
             Select::First => !self.fired,
         }
     }
@@ -215,7 +214,7 @@ impl Armed {
         }
         let came = match &self.edit {
             Edit::Lose => Vec::new(),
-            Edit::Alter(pattern) => vec![altered(pattern, frame)],
+            Edit::Alter(pattern) => vec![altered(pattern, frame, values)],
             Edit::Refuse => vec![refused(frame)],
             Edit::Insert(extra) => vec![extra.clone(), frame.clone()],
             Edit::Delay(_) => {
@@ -247,23 +246,33 @@ pub fn leaf(pattern: &Value) -> Option<String> {
     }
 }
 
-/// `value` with something else at the place that `pattern` asserts last.
-pub fn altered(pattern: &Value, value: &Value) -> Value {
+/// `value` with something else at the place that `pattern` asserts last, so that it no longer fits.
+pub fn altered(pattern: &Value, value: &Value, values: &Values) -> Value {
+    let Some(pointer) = leaf(pattern) else { return value.clone() };
+    let asserted = pattern.pointer(&pointer).unwrap_or(&Value::Null);
+    let there = value.pointer(&pointer);
+    let mut candidates: Vec<Option<Value>> = there.map(other).into_iter().map(Some).collect();
+    // What must not be.
+    candidates.extend(asserted.get("$not").map(|not| Some(instance(not, values))));
+    candidates.extend([json!([]), json!(-1), json!(""), json!({}), Value::Null].map(Some));
+    candidates.push(None);
+    let changed = candidates.into_iter().map(|candidate| replaced(value, &pointer, candidate));
+    changed.into_iter().find(|changed| !fits_loosely(pattern, changed, values)).unwrap_or_else(|| value.clone())
+}
+
+/// `value` with another value at `pointer`, or none.
+fn replaced(value: &Value, pointer: &str, new: Option<Value>) -> Value {
     let mut changed = value.clone();
-    let Some(pointer) = leaf(pattern) else { return changed };
-    let asserted = pattern.pointer(&pointer);
-    if let Some(place) = changed.pointer_mut(&pointer)
-        && asserted.is_none_or(|asserted| asserted != "$any")
-    {
-        *place = other(place);
-        return changed;
-    }
-    let Some((parent, key)) = pointer.rsplit_once('/') else { return other(value) };
-    if let Some(Value::Object(fields)) = changed.pointer_mut(parent) {
-        // It is there and only has to be, or it is absent and has to be.
-        if fields.remove(key).is_none() {
-            fields.insert(key.to_owned(), json!("mutant"));
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return new.unwrap_or_default() };
+    match (changed.pointer_mut(parent), new) {
+        (Some(Value::Object(fields)), Some(new)) => drop(fields.insert(key.to_owned(), new)),
+        (Some(Value::Object(fields)), None) => drop(fields.remove(key)),
+        (Some(Value::Array(items)), Some(new)) => {
+            if let Some(item) = key.parse().ok().and_then(|at: usize| items.get_mut(at)) {
+                *item = new;
+            }
         }
+        _ => {}
     }
     changed
 }
@@ -385,13 +394,17 @@ mod tests {
             (json!({"a": {"b": "x", "c": "$as c"}}), json!({"a": {"b": "x", "c": 5}})),
             (json!({"a": "$any"}), json!({"a": 1})),
             (json!({"a": "$absent"}), json!({})),
+            (json!({"a": {"$not": {"$contains": "x"}}}), json!({"a": ["y"]})),
+            (json!({"a": {"$min": 1}}), json!({"a": 5})),
+            (json!({"a": {"$type": "string"}}), json!({"a": "x"})),
+            (json!({"a": {"$contains": {"b": 1}}}), json!({"a": [{"b": 1}]})),
             (json!({"a": []}), json!({"a": []})),
             (json!({"a": {"$regex": "^x$"}}), json!({"a": "x"})),
             (json!({"a": {"$length": 1}}), json!({"a": [1]})),
             (json!(["x"]), json!(["x"])),
         ] {
             assert!(fits(&pattern, &value, &values), "{pattern} {value}");
-            let changed = altered(&pattern, &value);
+            let changed = altered(&pattern, &value, &values);
             assert!(!fits(&pattern, &changed, &values), "{pattern} {changed}");
         }
         assert_eq!(leaf(&json!({"a": "$as x"})), None);

@@ -57,6 +57,24 @@ pub fn fits(pattern: &Value, value: &Value, values: &Values) -> bool {
     compare(pattern, Some(value), "", &mut values.clone()).is_ok()
 }
 
+/// The same, where a name that is not known yet stands for anything.
+pub fn fits_loosely(pattern: &Value, value: &Value, values: &Values) -> bool {
+    fits(&loosened(pattern, values), value, values)
+}
+
+/// `pattern` with `$any` for every name that is not known yet.
+fn loosened(pattern: &Value, values: &Values) -> Value {
+    match pattern {
+        Value::String(text) if text == "$any" || text == "$absent" || text.starts_with("$as ") => pattern.clone(),
+        Value::String(_) if values.fill(pattern).is_err() => json!("$any"),
+        Value::Array(items) => Value::Array(items.iter().map(|item| loosened(item, values)).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, value)| (key.clone(), loosened(value, values))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn compare(pattern: &Value, value: Option<&Value>, at: &str, values: &mut Values) -> Result<(), No> {
     let no = |text: String| Err(No::Mismatch(Mismatch { pointer: at.to_owned(), text }));
     if pattern == "$absent" {

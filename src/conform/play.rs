@@ -9,7 +9,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    mutant::{Edit, Kind, Select, against, altered, leaf, other},
+    mutant::{Edit, Kind, Select, against, altered, other},
     pattern::{No, fits, hold, short},
     peer::{Frame, Line, Peer},
     published::published,
@@ -38,7 +38,7 @@ pub struct Player {
 
 /// A failure, and where: the check's name is that of the step or of one thing that holds.
 pub fn failed(check: Option<String>, text: impl Into<String>) -> Stop {
-    Stop::Failed { check, text: text.into() }
+    Stop::Failed { check, text: text.into(), also: Vec::new() }
 }
 
 impl Player {
@@ -102,7 +102,7 @@ impl Player {
         let broken = self.broken(step.check.as_deref(), suffix);
         let within = step.within;
         let blame = |stop: Stop| match stop {
-            Stop::Failed { check: None, text } => failed(check.clone(), text),
+            Stop::Failed { check: None, text, .. } => failed(check.clone(), text),
             stop => stop,
         };
         let outcome = match &step.action {
@@ -165,7 +165,7 @@ impl Player {
         let mut value = self.stage.values.fill(value)?;
         if broken.is_some() {
             self.fire();
-            value = if leaf(is).is_some_and(|at| !at.is_empty()) { altered(is, &value) } else { other(&value) };
+            value = altered(is, &value, &self.stage.values);
         }
         fit(is, &value, &mut self.stage.values)
     }
@@ -532,12 +532,20 @@ impl Player {
 
     /// What holds of the frames that a step took.
     fn collected(&mut self, watch: &Watch, frames: Vec<Frame>, suffix: &str) -> Result<(), Stop> {
+        let mut wrong: Vec<(String, String)> = Vec::new();
         for hold in &watch.holds {
-            let outcome = self.holds(hold, &frames);
-            outcome.map_err(|stop| match stop {
-                Stop::Failed { check: None, text } => failed(Some(format!("{}{suffix}", hold.check)), text),
-                stop => stop,
-            })?;
+            match self.holds(hold, &frames) {
+                Ok(()) => {}
+                Err(Stop::Failed { text, .. }) => wrong.push((format!("{}{suffix}", hold.check), text)),
+                // It names what another one would have captured.
+                Err(_) if !wrong.is_empty() => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        if !wrong.is_empty() {
+            let also = wrong.split_off(1);
+            let (check, text) = wrong.swap_remove(0);
+            return Err(Stop::Failed { check: Some(check), text, also });
         }
         if let Some(name) = &watch.name {
             self.captured.insert(name.clone(), frames);
@@ -646,7 +654,7 @@ pub fn no_to_stop(no: No, what: &str) -> Stop {
 
 pub fn about(stop: Stop, what: &str) -> Stop {
     match stop {
-        Stop::Failed { check, text } => Stop::Failed { check, text: format!("{what}: {text}") },
+        Stop::Failed { check, text, also } => Stop::Failed { check, text: format!("{what}: {text}"), also },
         stop => stop,
     }
 }

@@ -65,7 +65,7 @@ impl Proof {
         let check = format!("{}#{}", played.scenario, mutant.check);
         let name = format!("{check} ({})", mutant.kind.name());
         match &played.outcome {
-            Outcome::Failed(failure) if failure.check.as_ref() == Some(&check) => {
+            Outcome::Failed(failure) if failure.checks().contains(&check) => {
                 let mut also: BTreeSet<String> = failure.checks().into_iter().collect();
                 also.remove(&check);
                 if !also.is_empty() {

@@ -157,6 +157,9 @@ impl Report<'_> {
         for line in failure.text.lines() {
             let _ = writeln!(text, "    {line}");
         }
+        for (check, what) in &failure.also {
+            let _ = writeln!(text, "    and {check}: {}", what.replace('\n', "\n      "));
+        }
         for (check, what) in &failure.standing {
             let about = super::standing::STANDING.iter().find(|(name, _)| name == check).map_or("", |(_, about)| about);
             let _ = writeln!(text, "    standing/{check}: {}\n      always: {about}", what.replace('\n', "\n      "));

@@ -135,7 +135,7 @@ impl Player {
         let mut json = json.ok_or_else(|| failed(None, "the answer has no JSON body"))?;
         if broken == Some(Kind::Alter) {
             self.fire();
-            json = altered(&pattern, &json);
+            json = altered(&pattern, &json, &self.stage.values);
         }
         fit(&pattern, &json, &mut self.stage.values)
     }

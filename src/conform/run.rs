@@ -32,6 +32,8 @@ pub struct Target {
 pub struct Failure {
     /// The check that failed; `None` where a step failed that only prepares.
     pub check: Option<String>,
+    /// Other checks that failed on the same frames, and what they say.
+    pub also: Vec<(String, String)>,
     /// Standing checks that failed, and what they say.
     pub standing: Vec<(String, String)>,
     pub step: String,
@@ -44,7 +46,7 @@ pub struct Failure {
 impl Failure {
     /// The names of all checks that failed, the scenario's own first.
     pub fn checks(&self) -> Vec<String> {
-        let own = self.check.iter().cloned();
+        let own = self.check.iter().chain(self.also.iter().map(|(check, _)| check)).cloned();
         let mut standing: Vec<String> = self.standing.iter().map(|(check, _)| format!("standing/{check}")).collect();
         standing.dedup();
         own.chain(standing).collect()
@@ -149,15 +151,16 @@ async fn finish(player: &mut Player) -> Result<(), Stop> {
 }
 
 fn verdict(scenario: &Scenario, player: &Player, outcome: Result<(), Stop>) -> Outcome {
-    let (check, text) = match outcome {
+    let (check, text, also) = match outcome {
         Ok(()) => return Outcome::Passed,
         Err(Stop::Harness(text)) => return Outcome::Harness(format!("{}: {text}", player.at.join(", "))),
-        Err(Stop::Failed { check, text }) => (check, text),
+        Err(Stop::Failed { check, text, also }) => (check, text, also),
     };
     let standing = player.stage.faults.iter().map(|fault| (fault.check.to_owned(), fault.text.clone())).collect();
     let rules = check.as_deref().map(|check| rules_of(scenario, check)).unwrap_or_default();
     Outcome::Failed(Box::new(Failure {
         check: check.map(|check| format!("{}#{check}", scenario.name)),
+        also: also.into_iter().map(|(check, text)| (format!("{}#{check}", scenario.name), text)).collect(),
         standing,
         step: player.at.join(", "),
         text,

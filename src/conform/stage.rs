@@ -29,7 +29,12 @@ const TOLD: usize = 14;
 #[derive(Debug)]
 pub enum Stop {
     /// The implementation is wrong: what the named check, or the step, says about it.
-    Failed { check: Option<String>, text: String },
+    Failed {
+        check: Option<String>,
+        text: String,
+        /// What else does not hold of the same frames.
+        also: Vec<(String, String)>,
+    },
     /// The scenario or the kit is wrong.
     Harness(String),
 }
@@ -244,13 +249,16 @@ impl Stage {
             self.faults
                 .push(fault("secret", format!("the secret {}… is told", secret.chars().take(4).collect::<String>())));
         }
-        let frame: Value = match serde_json::from_str(&text) {
+        let mut frame: Value = match serde_json::from_str(&text) {
             Ok(frame) => frame,
             Err(error) => {
                 self.faults.push(fault("schema", format!("not JSON: {error}")));
                 return;
             }
         };
+        if let Some(id) = &id {
+            frame["sse"] = json!({"id": id});
+        }
         let armed = self.armed.as_mut().filter(|armed| armed.peer == name);
         let instead = armed.and_then(|armed| {
             let instead = armed.apply(&frame, &self.values);
@@ -260,18 +268,21 @@ impl Stage {
             instead
         });
         match instead {
-            None => self.arrive(name, frame, text, id),
+            None => self.arrive(name, frame, text),
             Some(frames) => {
                 for frame in frames {
                     let text = frame.to_string();
                     self.note("← (mutant)", name, &text);
-                    self.arrive(name, frame, text, id.clone());
+                    self.arrive(name, frame, text);
                 }
             }
         }
     }
 
-    fn arrive(&mut self, name: &str, mut frame: Value, text: String, id: Option<String>) {
+    /// `frame` has the id of its event as `sse.id`, which is no part of what was sent.
+    fn arrive(&mut self, name: &str, mut frame: Value, text: String) {
+        let event = frame.as_object_mut().and_then(|frame| frame.remove("sse"));
+        let id = event.as_ref().and_then(|event| event["id"].as_str()).map(str::to_owned);
         let wrong = published().server_frame(&frame);
         self.faults.extend(wrong.into_iter().map(|wrong| fault("schema", format!("{wrong}\n{text}"))));
         let kind = frame["type"].as_str().unwrap_or_default();
@@ -282,8 +293,8 @@ impl Stage {
         }
         let Some(peer) = self.peers.get_mut(name) else { return };
         self.faults.extend(peer.standing.hears(&frame, &text, id.as_deref(), &mut self.seen));
-        if let Some(id) = id {
-            frame["sse"] = json!({"id": id});
+        if let Some(event) = event {
+            frame["sse"] = event;
         }
         peer.inbox.push_back(Frame { json: frame, text });
     }

@@ -1,0 +1,221 @@
+//! The conformance kit holds itself together: its files are what their schema says, every rule of docs/PROTOCOL.md is
+//! checked or listed with a reason, every message, route and error code is touched, and a released set does not change.
+//! The run against this server and the broken servers are `agent-world conform` and `agent-world conform --mutants`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
+
+use agent_world::conform::{
+    embedded,
+    mutant::mutants,
+    rules::{order, rules},
+    scenario::{SCHEMA, Scenario},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const KIT: &str = "tests/conformance";
+
+fn scenarios() -> Vec<Scenario> {
+    embedded::scenarios().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn read(path: &str) -> Value {
+    let text = fs::read_to_string(format!("{KIT}/{path}")).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_scenario_is_what_its_schema_says() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let validator = jsonschema::options().offline().build(&schema).unwrap();
+    let mut held = 0;
+    for scenario in scenarios() {
+        let file = read(&format!("scenarios/{}.json", scenario.name));
+        let faults: Vec<_> = validator.iter_errors(&file).map(|error| error.instance_path().to_string()).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", scenario.name);
+        held += 1;
+    }
+    assert!(held >= 120, "{held}");
+    assert!(!validator.is_valid(&json!({"title": "no steps", "rules": [], "steps": []})));
+    for broken in [
+        r#"{"title": "nonsense", "rules": ["R1.1"], "steps": [{"nonsense": 1}]}"#,
+        r#"{"title": "two actions", "rules": ["R1.1"], "steps": [{"fence": "a", "leave": "a"}]}"#,
+        r#"{"title": "unknown field", "rules": ["R1.1"], "steps": [{"fence": "a", "ok": {}}]}"#,
+        r#"{"title": "no frame", "rules": ["R1.1"], "steps": [{"expect": "nonsense"}]}"#,
+    ] {
+        assert!(Scenario::parse("x/y", broken).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn every_check_has_a_name_of_its_own_and_a_broken_server() {
+    let (mut checks, mut broken) = (0, 0);
+    for scenario in scenarios() {
+        let names = scenario.checks();
+        let unique: BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), unique.len(), "{}: a check's name is given twice", scenario.name);
+        let all = mutants(&scenario);
+        for name in &names {
+            assert!(all.iter().any(|mutant| mutant.check == *name), "{}#{name} has no broken server", scenario.name);
+        }
+        checks += names.len();
+        broken += all.len();
+    }
+    println!("{checks} checks, {broken} broken servers");
+    assert!(checks >= 700 && broken >= 900, "{checks} checks, {broken} broken servers");
+}
+
+/// A rule is named by a scenario, or stands in `uncovered.json` with the reason why none names it.
+#[test]
+fn every_rule_is_checked_or_listed_with_a_reason() {
+    let uncovered = read("uncovered.json");
+    let mut named: BTreeMap<String, String> = BTreeMap::new();
+    for scenario in scenarios() {
+        for rule in scenario.all_rules() {
+            assert!(rules().contains_key(&rule), "{} names {rule}, which docs/PROTOCOL.md does not have", scenario.name);
+            named.entry(rule).or_insert_with(|| scenario.name.clone());
+        }
+    }
+    let mut missing: Vec<_> = rules().keys().filter(|id| !named.contains_key(*id) && uncovered.get(id).is_none()).collect();
+    missing.sort_by_key(|id| order(id));
+    let told: Vec<String> = missing.iter().map(|id| format!("{id}: {}", rules()[*id])).collect();
+    assert!(missing.is_empty(), "neither a scenario nor a reason:\n{}", told.join("\n"));
+    for (id, reason) in uncovered.as_object().unwrap() {
+        assert!(rules().contains_key(id), "uncovered.json lists {id}, which does not exist");
+        assert!(!named.contains_key(id), "{id} is listed as uncovered, and {} checks it", named[id]);
+        assert!(reason.as_str().is_some_and(|reason| reason.len() > 10), "{id}: no reason");
+    }
+    println!("{} of {} rules are checked", named.len(), rules().len());
+    assert!(named.len() >= 350, "only {} rules are checked", named.len());
+}
+
+/// The set of a released version is frozen: what passed it must go on passing it.
+#[test]
+fn the_frozen_set_is_as_it_was() {
+    let mut set = BTreeMap::new();
+    for scenario in scenarios() {
+        let text = fs::read(format!("{KIT}/scenarios/{}.json", scenario.name)).unwrap();
+        let hash: String = Sha256::digest(&text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        set.insert(scenario.name, hash);
+    }
+    let path = format!("{KIT}/{}.set.json", agent_world::protocol::VERSION);
+    let now = json!({"protocol": agent_world::protocol::VERSION, "scenarios": set});
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, format!("{now:#}\n")).unwrap();
+    }
+    let known: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+    let known: BTreeMap<String, String> = serde_json::from_value(known["scenarios"].clone()).unwrap_or_default();
+    let changed: Vec<_> = set.keys().chain(known.keys()).filter(|name| set.get(*name) != known.get(*name)).collect();
+    assert!(
+        changed.is_empty(),
+        "the set of {} is not {path}: {changed:?}\nbefore its release: UPDATE=1 cargo test --test conformance; \
+         afterwards a change belongs to the next version",
+        agent_world::protocol::VERSION
+    );
+}
+
+fn conform(arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_agent-world")).arg("conform").args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap_or(-1), text)
+}
+
+/// The whole set against this server: all pass, and everything that can be touched is.
+#[test]
+fn this_server_conforms() {
+    let report = std::env::temp_dir().join(format!("conform-{}.xml", std::process::id()));
+    let output = Command::new(env!("CARGO_BIN_EXE_agent-world"))
+        .args(["conform", "--json", "--timeout", "30", "--junit"])
+        .arg(&report)
+        .output()
+        .unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed: Vec<&Value> =
+        json["scenarios"].as_array().unwrap().iter().filter(|one| one["outcome"] != "passed").collect();
+    assert!(output.status.success() && failed.is_empty(), "{failed:#?}");
+    println!("{} scenarios, {} checks, {} ms", json["passed"], json["checks"], json["milliseconds"]);
+    let touched = |list: &str| -> BTreeSet<String> {
+        json["touched"][list].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    let catalogue: Value = serde_json::from_str(&fs::read_to_string("generated/catalogue.json").unwrap()).unwrap();
+    let all = |list: &str, field: &str, of: fn(&Value) -> bool| -> BTreeSet<String> {
+        let list = catalogue[list].as_array().unwrap().iter();
+        list.filter(|one| of(one)).map(|one| one[field].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(touched("client"), all("messages", "type", |one| one["direction"] == "client"));
+    assert_eq!(touched("routes"), all("routes", "operationId", |_| true));
+    let provokable = all("errorCodes", "code", |one| one["provokable"] == true);
+    assert!(touched("codes").is_superset(&provokable), "{:?}", provokable.difference(&touched("codes")));
+    assert_eq!(touched("server").len(), 14, "{:?}", touched("server"));
+    let junit = fs::read_to_string(&report).unwrap();
+    fs::remove_file(&report).unwrap();
+    assert_eq!(junit.matches("<testcase").count() as u64, json["passed"].as_u64().unwrap());
+}
+
+/// What answers with another protocol, or not at all, is told in one line; nothing hangs.
+#[test]
+fn something_else_is_a_clear_failure() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            use std::io::{Read, Write};
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+        }
+    });
+    let (code, text) = conform(&[&format!("http://{address}")]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("does not speak this protocol"), "{text}");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (arguments, words) in [
+        (vec![format!("http://{free}")], "no server answers"),
+        (vec!["https://127.0.0.1:1".to_owned()], "only http and ws"),
+        (vec!["--only".to_owned(), "no such scenario".to_owned()], "no scenario has such a name"),
+        (vec!["--baseline".to_owned(), "/no/such/file".to_owned()], "No such file"),
+    ] {
+        let (code, text) = conform(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(code == 2 && text.contains(words), "{arguments:?}: {code} {text}");
+    }
+}
+
+/// A baseline: what fails as expected is no failure, what passes is one. And skips are told by the exit code.
+#[test]
+fn baselines_skips_and_exit_codes() {
+    let dir = std::env::temp_dir().join(format!("conform-test-{}", std::process::id()));
+    fs::create_dir_all(dir.join("own/area")).unwrap();
+    let scenario = |name: &str, ok: Value, extra: Value| {
+        let mut file = json!({"title": "a scenario of the test", "rules": ["R3.9"], "script": false, "steps": [
+            {"connect": "a", "check": "greeted", "ok": ok}, {"ask": "ping"}]});
+        file.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        fs::write(dir.join(format!("own/area/{name}.json")), file.to_string()).unwrap();
+    };
+    scenario("good", json!({"protocolVersion": "agent-world.v1"}), json!({}));
+    scenario("wrong", json!({"protocolVersion": "another"}), json!({}));
+    let own = dir.join("own").display().to_string();
+    let baseline = |lines: &str| {
+        fs::write(dir.join("baseline"), lines).unwrap();
+        dir.join("baseline").display().to_string()
+    };
+    let run = |more: &[&str]| conform(&[&["--scenarios", own.as_str()], more].concat());
+    let (code, text) = run(&[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("✗ area/wrong#greeted") && text.contains("expected \"another\""), "{text}");
+    assert!(text.contains("[R3.9]") && text.contains("a ← {"), "the rule and the conversation are told: {text}");
+    assert_eq!(run(&["--only", "good"]).0, 0);
+    assert_eq!(run(&["--baseline", &baseline("area/wrong#greeted // known\n")]).0, 0);
+    let (code, text) = run(&["--baseline", &baseline("area/wrong#greeted\narea/good#greeted\n")]);
+    assert!(code == 1 && text.contains("area/good#greeted stands in the baseline and does not fail"), "{text}");
+    fs::remove_file(dir.join("own/area/wrong.json")).unwrap();
+    scenario("unfair", json!({}), json!({"steps": [{"connect": "a"}, {"ask": "ping", "payload": {"extra": 1}}]}));
+    let (code, text) = run(&[]);
+    assert!(code == 1 && text.contains("a fault of the kit or the scenario"), "{text}");
+    let (code, text) = run(&["--only", "good", "--mutants"]);
+    assert!(code == 0 && text.contains("1 checks, 1 broken servers, 1 of them fail"), "{text}");
+    fs::remove_dir_all(&dir).unwrap();
+}
