@@ -1,6 +1,9 @@
-//! Reads `schema/` and generates the protocol into `OUT_DIR`; a schema outside the profile fails the build.
+//! Reads `schema/` and generates the protocol into `OUT_DIR`; a schema outside the profile fails the build. Then it
+//! puts the documents and the web app into a form that the server can send.
 
 mod codegen;
+#[path = "codegen/embed.rs"]
+mod embed;
 
 use std::{
     env, fs, io,
@@ -11,6 +14,7 @@ fn main() {
     println!("cargo:rerun-if-changed=schema");
     println!("cargo:rerun-if-changed=codegen");
     println!("cargo:rerun-if-changed=tests/conformance");
+    println!("cargo:rerun-if-changed=clients/web/dist");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
     if let Err(faults) = codegen::generate(&root.join("schema"), &out) {
@@ -19,6 +23,10 @@ fn main() {
     }
     fs::write(out.join("conformance.rs"), conformance(&root.join("tests/conformance")).expect("the kit can be read"))
         .expect("the output folder can be written");
+    if let Err(error) = embed::embed(&root.join("clients/web/dist"), &out) {
+        eprintln!("the web app cannot be embedded: {error}\nnpm --prefix clients/web run build makes it");
+        std::process::exit(1);
+    }
 }
 
 /// The files of the conformance kit as two tables of name and text.

@@ -126,6 +126,24 @@ pub struct Code {
     pub retryable: String,
     pub provokable: bool,
     pub description: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+impl Code {
+    /// `WORLD_NOT_FOUND` → `World not found`.
+    pub fn title(&self) -> String {
+        let mut words = self.name.replace('_', " ").to_lowercase();
+        if let Some(first) = words.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        words
+    }
+
+    /// Where the server explains it: a path on itself.
+    pub fn docs(&self) -> String {
+        format!("/docs#errors/{}", self.name)
+    }
 }
 
 pub struct CloseCode {
@@ -260,6 +278,7 @@ fn codes(file: &File) -> Vec<Code> {
             retryable: text(code, "retryable").to_owned(),
             provokable: code["provokable"] == Value::Bool(true),
             description: text(code, "description").to_owned(),
+            advice: text(code, "advice").to_owned(),
         })
         .collect()
 }

@@ -17,7 +17,10 @@ pub fn catalogue_document(published: &Published) -> Value {
             "status": code.status,
             "retryable": code.retryable,
             "provokable": code.provokable,
+            "title": code.title(),
             "description": code.description,
+            "advice": code.advice,
+            "docs": code.docs(),
         })
     });
     let close_codes = close_codes.iter().map(|code| {

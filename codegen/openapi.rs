@@ -224,17 +224,14 @@ fn refusal(status: u64, codes: &[&Code]) -> Answer {
 
 /// A problem document of a code.
 fn problem(code: &Code) -> Value {
-    let mut words = code.name.replace('_', " ").to_lowercase();
-    if let Some(first) = words.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
     let mut problem = json!({
-        "type": format!("/docs#{}", code.name),
-        "title": words,
+        "type": code.docs(),
+        "title": code.title(),
         "status": code.status,
         "detail": code.description,
         "code": code.name,
         "retryable": code.retryable == "yes",
+        "docs": code.docs(),
     });
     match code.name.as_str() {
         "INVALID_MESSAGE" => {

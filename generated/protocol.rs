@@ -758,6 +758,28 @@ text!(ApiKey);
 
 json_schema!(ApiKey);
 
+/// The name of a file of the web app.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct AssetName(String);
+
+impl Text for AssetName {
+    fn check(text: &str) -> Result<(), Invalid> {
+        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
+            "^[A-Za-z0-9_-]{1,100}([.][A-Za-z0-9_-]{1,20}){1,3}$",
+        ));
+        pattern::regex(text, &PATTERN)?;
+        Ok(())
+    }
+    fn wrap(text: String) -> Self {
+        Self(text)
+    }
+}
+
+text!(AssetName);
+
+json_schema!(AssetName);
+
 /// Where the provider is reached: an `http` or `https` URL. The server refuses addresses outside its own list
 /// (`--allow-base-url`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -1630,7 +1652,7 @@ pub struct ErrorDetails {
     /// The values that would have been accepted, when one that is not known was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownNames>,
-    /// Where to read on: a path on this server.
+    /// Where the code is explained: a path on this server, `/docs#errors/WORLD_NOT_FOUND`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docs: Option<String>,
 }
@@ -2943,7 +2965,8 @@ json_schema!(Pong);
 /// An error as an HTTP answer: a problem document (RFC 9457) with the fields of an `error` frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// A URL that names the kind of problem, one for each code, relative to this server: `/docs#WORLD_NOT_FOUND`.
+    /// A URL that names the kind of problem, one for each code, relative to this server:
+    /// `/docs#errors/WORLD_NOT_FOUND`.
     #[serde(rename = "type")]
     pub r#type: String,
     /// The kind of problem in a few words; the same for every problem of a code.
@@ -2971,7 +2994,7 @@ pub struct Problem {
     /// The values that would have been accepted, when one that is not known was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known: Option<KnownNames>,
-    /// Where to read on: a path on this server.
+    /// Where the code is explained: a path on this server, `/docs#errors/WORLD_NOT_FOUND`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub docs: Option<String>,
 }
@@ -7314,6 +7337,54 @@ impl ErrorCode {
             Self::ServerError => {
                 "The server failed in a way that it did not foresee. Its log knows more."
             }
+        }
+    }
+    /// The code in words, the same for every error of it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidMessage => "Invalid message",
+            Self::Unauthenticated => "Unauthenticated",
+            Self::PermissionDenied => "Permission denied",
+            Self::WorldNotFound => "World not found",
+            Self::TemplateNotFound => "Template not found",
+            Self::AgentNotFound => "Agent not found",
+            Self::MessageNotFound => "Message not found",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::NotAcceptable => "Not acceptable",
+            Self::Conflict => "Conflict",
+            Self::Unresumable => "Unresumable",
+            Self::PayloadTooLarge => "Payload too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::RateLimited => "Rate limited",
+            Self::Overloaded => "Overloaded",
+            Self::ProviderError => "Provider error",
+            Self::StorageError => "Storage error",
+            Self::ServerError => "Server error",
+        }
+    }
+    /// Where this server explains it: a path on itself.
+    pub const fn docs(self) -> &'static str {
+        match self {
+            Self::InvalidMessage => "/docs#errors/INVALID_MESSAGE",
+            Self::Unauthenticated => "/docs#errors/UNAUTHENTICATED",
+            Self::PermissionDenied => "/docs#errors/PERMISSION_DENIED",
+            Self::WorldNotFound => "/docs#errors/WORLD_NOT_FOUND",
+            Self::TemplateNotFound => "/docs#errors/TEMPLATE_NOT_FOUND",
+            Self::AgentNotFound => "/docs#errors/AGENT_NOT_FOUND",
+            Self::MessageNotFound => "/docs#errors/MESSAGE_NOT_FOUND",
+            Self::NotFound => "/docs#errors/NOT_FOUND",
+            Self::MethodNotAllowed => "/docs#errors/METHOD_NOT_ALLOWED",
+            Self::NotAcceptable => "/docs#errors/NOT_ACCEPTABLE",
+            Self::Conflict => "/docs#errors/CONFLICT",
+            Self::Unresumable => "/docs#errors/UNRESUMABLE",
+            Self::PayloadTooLarge => "/docs#errors/PAYLOAD_TOO_LARGE",
+            Self::UnsupportedMediaType => "/docs#errors/UNSUPPORTED_MEDIA_TYPE",
+            Self::RateLimited => "/docs#errors/RATE_LIMITED",
+            Self::Overloaded => "/docs#errors/OVERLOADED",
+            Self::ProviderError => "/docs#errors/PROVIDER_ERROR",
+            Self::StorageError => "/docs#errors/STORAGE_ERROR",
+            Self::ServerError => "/docs#errors/SERVER_ERROR",
         }
     }
 }

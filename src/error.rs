@@ -77,13 +77,15 @@ impl From<Rejection> for Failure {
 impl From<Failure> for ErrorInfo {
     fn from(failure: Failure) -> Self {
         failure.log();
+        let mut details = failure.details.map_or_else(ErrorDetails::default, |details| *details);
+        details.docs = Some(failure.code.docs().to_owned());
         let retryable = failure.retryable.unwrap_or(failure.code.retryable() == Retryable::Yes);
         Self {
             code: failure.code,
             message: failure.message,
             retryable,
             retry_after_ms: failure.retry_after_ms.map(RetryAfterMs::saturating),
-            details: failure.details.map(|details| *details),
+            details: Some(details),
         }
     }
 }

@@ -25,8 +25,8 @@ pub fn from_info(info: ErrorInfo) -> ProblemResponse {
     let ErrorInfo { code, message, retryable, retry_after_ms, details } = info;
     let details = details.unwrap_or_default();
     let problem = Problem {
-        r#type: format!("/docs#{}", code.as_str()),
-        title: title(code.as_str()),
+        r#type: code.docs().to_owned(),
+        title: code.title().to_owned(),
         status: HttpStatus::saturating(u64::from(code.status())),
         detail: message,
         code,
@@ -47,14 +47,6 @@ impl ProblemResponse {
         self.allow = Some(allow);
         self
     }
-}
-
-/// `WORLD_NOT_FOUND` → `World not found`.
-fn title(code: &str) -> String {
-    let words = code.replace('_', " ").to_ascii_lowercase();
-    let mut title = words[..1].to_ascii_uppercase();
-    title.push_str(&words[1..]);
-    title
 }
 
 impl IntoResponse for ProblemResponse {

@@ -20,6 +20,11 @@ export default defineConfig({
       { find: /^agent-world-client\/schemas$/, replacement: here("../typescript/src/schemas.ts") },
       { find: /^react\/jsx-runtime$/, replacement: "preact/jsx-runtime" },
       { find: /^react(-dom)?$/, replacement: "preact/compat" },
+      // The AsyncAPI component without the parser, which compiles code and is most of its size.
+      { find: /^@asyncapi\/parser(\/cjs\/document)?$/, replacement: here("src/docs/asyncapi/parser.ts") },
+      { find: /^@asyncapi\/(openapi|avro|protobuf)-schema-parser$/, replacement: here("src/docs/asyncapi/absent.ts") },
+      { find: /^@stoplight\/(spectral-core|types)$/, replacement: here("src/docs/asyncapi/absent.ts") },
+      { find: /^@asyncapi\/specs$/, replacement: here("src/docs/asyncapi/specs.ts") },
     ],
   },
   server: { proxy },

@@ -82,6 +82,13 @@ fn messages(files: &[File], faults: &mut Faults) {
         let Some(file) = files.iter().find(|file| file.path == path) else { continue };
         let described: BTreeSet<&String> = entries(file.json.get(table)).map(|(code, _)| code).collect();
         let listed = enums(path, name);
+        let words: &[&str] = if name == "ErrorCode" { &["description", "advice"] } else { &["name", "description"] };
+        for (code, entry) in entries(file.json.get(table)) {
+            for word in words.iter().filter(|word| text(entry, word).is_empty()) {
+                let rule = format!("{code} has no {word}");
+                faults.0.push(Fault::new(path, format!("/{table}/{code}"), rule, "what the documents shall say"));
+            }
+        }
         if described != listed.iter().collect() {
             let rule = format!("{table} and the enum {name} do not list the same codes");
             faults.0.push(Fault::new(path, format!("/{table}"), rule, "each code in both"));

@@ -2,7 +2,7 @@
 
 use super::{docs, ident};
 use crate::codegen::{
-    catalogue::{Catalogue, Message},
+    catalogue::{Catalogue, Code, Message},
     model::pascal,
     publish::{Published, pretty},
 };
@@ -22,6 +22,8 @@ fn error_codes(catalogue: &Catalogue) -> TokenStream {
     let retryable = catalogue.codes.iter().map(|code| ident(&pascal(&code.retryable)));
     let provokable = catalogue.codes.iter().map(|code| code.provokable);
     let descriptions = catalogue.codes.iter().map(|code| &code.description);
+    let titles = catalogue.codes.iter().map(Code::title);
+    let docs = catalogue.codes.iter().map(Code::docs);
     quote! {
         /// Whether the same request may succeed later.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,16 @@ fn error_codes(catalogue: &Catalogue) -> TokenStream {
 
             pub const fn description(self) -> &'static str {
                 match self { #(Self::#arms => #descriptions,)* }
+            }
+
+            /// The code in words, the same for every error of it.
+            pub const fn title(self) -> &'static str {
+                match self { #(Self::#arms => #titles,)* }
+            }
+
+            /// Where this server explains it: a path on itself.
+            pub const fn docs(self) -> &'static str {
+                match self { #(Self::#arms => #docs,)* }
             }
         }
     }

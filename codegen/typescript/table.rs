@@ -61,14 +61,15 @@ fn request_errors(catalogue: &Catalogue) -> String {
 fn error_codes(catalogue: &Catalogue) -> String {
     let lines = catalogue.codes.iter().map(|code| {
         format!(
-            "  {}: {{\n    status: {},\n    retryable: {},\n    description: {},\n  }},\n",
+            "  {}: {{\n    status: {},\n    retryable: {},\n    description: {},\n    advice: {},\n  }},\n",
             key(&code.name),
             code.status,
             quoted(&code.retryable),
-            quoted(&code.description)
+            quoted(&code.description),
+            quoted(&code.advice)
         )
     });
-    let description = "Every error code: its HTTP status, whether the same request may succeed later (`varies`: the error itself says), and what it means.";
+    let description = "Every error code: its HTTP status, whether the same request may succeed later (`varies`: the error itself says), what it means, and what to do about it.";
     table("ERROR_CODES", description, &lines.collect::<String>(), "Record<ErrorCode, unknown>")
 }
 

@@ -1,6 +1,6 @@
 //! The generated [`Api`] trait: one method for each route, each a line or two that leads to where it is done.
 
-use super::{Context, Http, Payload, chat::ChatOptions, documents, events::Selection, routes::*};
+use super::{Context, Http, Payload, chat::ChatOptions, documents, embedded, events::Selection, routes::*};
 use crate::error::Failure;
 
 impl Api for Http {
@@ -8,11 +8,15 @@ impl Api for Http {
     type Body = Payload;
 
     async fn get_console(&self, _: GetConsole<Context>) -> Result<GetConsoleAnswer<Payload>, Failure> {
-        Ok(GetConsoleAnswer::Ok(Payload::Open(documents::console().into())))
+        Ok(GetConsoleAnswer::Ok(documents::console()))
     }
 
     async fn get_docs(&self, _: GetDocs<Context>) -> Result<GetDocsAnswer<Payload>, Failure> {
-        Ok(GetDocsAnswer::Ok(Payload::Open(documents::docs().into())))
+        Ok(GetDocsAnswer::Ok(documents::docs()))
+    }
+
+    async fn get_asset(&self, call: GetAsset<Context>) -> Result<GetAssetAnswer<Payload>, Failure> {
+        documents::asset(&call.file).map(GetAssetAnswer::Ok)
     }
 
     async fn get_health(&self, _: GetHealth<Context>) -> Result<GetHealthAnswer, Failure> {
@@ -118,29 +122,29 @@ impl Api for Http {
     }
 
     async fn get_openapi(&self, _: GetOpenapi<Context>) -> Result<GetOpenapiAnswer<Payload>, Failure> {
-        Ok(GetOpenapiAnswer::Ok(Payload::Document(documents::OPENAPI)))
+        Ok(GetOpenapiAnswer::Ok(documents::document(&embedded::OPENAPI)))
     }
 
     async fn get_openapi30(&self, _: GetOpenapi30<Context>) -> Result<GetOpenapi30Answer<Payload>, Failure> {
-        Ok(GetOpenapi30Answer::Ok(Payload::Document(documents::OPENAPI_30)))
+        Ok(GetOpenapi30Answer::Ok(documents::document(&embedded::OPENAPI_30)))
     }
 
     async fn get_asyncapi(&self, _: GetAsyncapi<Context>) -> Result<GetAsyncapiAnswer<Payload>, Failure> {
-        Ok(GetAsyncapiAnswer::Ok(Payload::Document(documents::ASYNCAPI)))
+        Ok(GetAsyncapiAnswer::Ok(documents::document(&embedded::ASYNCAPI)))
     }
 
     async fn get_asyncapi_client(
         &self,
         _: GetAsyncapiClient<Context>,
     ) -> Result<GetAsyncapiClientAnswer<Payload>, Failure> {
-        Ok(GetAsyncapiClientAnswer::Ok(Payload::Document(documents::ASYNCAPI_CLIENT)))
+        Ok(GetAsyncapiClientAnswer::Ok(documents::document(&embedded::ASYNCAPI_CLIENT)))
     }
 
     async fn get_catalogue(&self, _: GetCatalogue<Context>) -> Result<GetCatalogueAnswer<Payload>, Failure> {
-        Ok(GetCatalogueAnswer::Ok(Payload::Document(documents::CATALOGUE)))
+        Ok(GetCatalogueAnswer::Ok(documents::document(&embedded::CATALOGUE)))
     }
 
     async fn get_schema(&self, call: GetSchema<Context>) -> Result<GetSchemaAnswer<Payload>, Failure> {
-        documents::schema(&call.path).map(|text| GetSchemaAnswer::Ok(Payload::Document(text)))
+        documents::schema(&call.path).map(GetSchemaAnswer::Ok)
     }
 }

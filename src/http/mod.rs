@@ -7,6 +7,8 @@ mod caller;
 mod chat;
 mod cors;
 mod documents;
+mod embedded;
+mod encoding;
 mod events;
 mod guard;
 mod health;
@@ -30,6 +32,7 @@ use axum::{
 use bytes::Bytes;
 
 pub use caller::Context;
+use embedded::{Embedded, Serving};
 pub use guard::Guard;
 use routes::{Auth, Content, Operation, Reply, Unrouted};
 
@@ -55,8 +58,9 @@ pub struct Http {
 /// A body that is no JSON of the schema.
 pub enum Payload {
     Open(Body),
-    /// What the build made: cacheable, and readable from pages of every origin.
-    Document(&'static str),
+    /// One of many small documents, which nobody needs to have encoded.
+    Schema(&'static str),
+    Embedded(&'static Embedded, Serving),
 }
 
 /// Counts a stream as long as it is open.
@@ -83,10 +87,11 @@ pub fn router(http: Arc<Http>, guard: Arc<Guard>, others: Router) -> Router {
 
 async fn answer(State(http): State<Arc<Http>>, request: Request) -> Response {
     http.app.stats.requests.fetch_add(1, Ordering::Relaxed);
-    let response = match serve(&http, request).await {
+    let mut response = match serve(&http, request).await {
         Ok(response) => response,
         Err(refused) => refused.into_response(),
     };
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if response.status().is_client_error() || response.status().is_server_error() {
         http.app.stats.errors.fetch_add(1, Ordering::Relaxed);
     }
@@ -127,43 +132,26 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
 }
 
 fn respond(reply: Reply<Payload>, request: &HeaderMap) -> Response {
-    let mut tag = None;
-    let body = match reply.content {
-        Content::Empty => Body::empty(),
-        Content::Json(json) => Body::from(json),
-        Content::Open(Payload::Open(body)) => body,
-        Content::Open(Payload::Document(text)) => {
-            tag = Some(documents::etag(text));
-            Body::from(text)
-        }
+    let mut response = match reply.content {
+        Content::Empty => Response::new(Body::empty()),
+        Content::Json(json) => Response::new(Body::from(json)),
+        Content::Open(Payload::Open(body)) => Response::new(body),
+        Content::Open(Payload::Schema(text)) => documents::respond(text, request),
+        Content::Open(Payload::Embedded(file, serving)) => return file.respond(serving, request),
     };
-    let mut response = Response::new(body);
+    if response.status() == StatusCode::NOT_MODIFIED {
+        return response;
+    }
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     let headers = response.headers_mut();
     if let Some(media_type) = reply.media_type {
         let value = match media_type {
-            "text/html" => "text/html; charset=utf-8",
             "text/plain" => "text/plain; version=0.0.4; charset=utf-8",
             media_type => media_type,
         };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
         if media_type == "text/event-stream" {
             sse::headers(headers);
-        }
-    }
-    if let Some(tag) = tag {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        let known = request.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
-        let unchanged =
-            known.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag);
-        if let Ok(tag) = HeaderValue::from_str(&tag) {
-            headers.insert(header::ETAG, tag);
-        }
-        if unchanged {
-            headers.remove(header::CONTENT_TYPE);
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.body_mut() = Body::empty();
-            return response;
         }
     }
     for (name, value) in reply.headers {

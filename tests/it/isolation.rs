@@ -48,7 +48,7 @@ async fn no_message_reaches_another_user_s_world() {
         let error = bob.fails(kind, payload, "WORLD_NOT_FOUND").await;
         let mut nowhere = error.clone();
         nowhere["message"] = error["message"].clone();
-        assert_eq!(error.get("details"), None, "never a hint: {error}");
+        assert_eq!(error["details"], json!({"docs": "/docs#errors/WORLD_NOT_FOUND"}), "never a hint: {error}");
     }
     for id in [&message, &reply] {
         bob.fails("chat_cancel", json!({"messageId": id}), "MESSAGE_NOT_FOUND").await;

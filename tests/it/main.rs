@@ -3,6 +3,7 @@
 //! Every frame and body that a test receives is held to `schema/` by [`support`]; a test says only what it means.
 
 mod agents;
+mod assets;
 mod cancel;
 mod cors;
 mod demo;

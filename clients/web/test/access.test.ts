@@ -1,28 +1,14 @@
 // For everybody: by keyboard alone, with a screen reader, in light and dark, wide and on a phone; and quick to come.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
-import type { Page } from "playwright-core";
+import { violations } from "./support/axe.js";
 import { closeBrowser, picture, visitor } from "./support/browser.js";
 import { panel, replies, said, say, settled, startWorld } from "./support/console.js";
 import { startServer } from "./support/server.js";
 
 after(closeBrowser);
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** What axe finds that keeps somebody out. */
-async function violations(page: Page): Promise<string[]> {
-  // Handed in by the debugger, which no Content-Security-Policy holds up.
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => (window as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } }).axe.run());
-  return found.violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`).join("\n")}`);
-}
 
 const LOOKS = [
   { name: "light-wide", colorScheme: "light", viewport: { width: 1440, height: 900 } },

@@ -48,8 +48,8 @@ pub(super) fn choose<T: Copy>(headers: &HeaderMap, offered: &[(&'static str, T)]
 
 /// How specific a range of `Accept` is and its quality in thousandths, if it covers `media`.
 fn wished(wish: &str, media: &str) -> Option<(u8, u16)> {
-    let mut parts = wish.split(';').map(str::trim);
-    let range = parts.next()?;
+    let (range, parameters) = wish.split_once(';').unwrap_or((wish, ""));
+    let range = range.trim();
     let specific = if range == "*/*" {
         0
     } else if let Some(kind) = range.strip_suffix("/*") {
@@ -57,9 +57,15 @@ fn wished(wish: &str, media: &str) -> Option<(u8, u16)> {
     } else {
         range.eq_ignore_ascii_case(media).then_some(2)?
     };
-    let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    Some((specific, quality(parameters)))
+}
+
+/// The quality among the parameters of a wish, in thousandths.
+pub fn quality(parameters: &str) -> u16 {
+    let mut parameters = parameters.split(';').map(str::trim);
+    let quality = parameters.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
     let quality = quality.map_or(1.0, |quality| quality.trim().parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0));
-    Some((specific, (quality * 1000.0) as u16))
+    (quality * 1000.0) as u16
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod find;
 mod inputs;
 mod reply;
 
+pub use accept::quality;
 pub use find::{Auth, Found, Unrouted, find};
 pub use generated::*;
 pub use reply::{Content, Reply};

@@ -44,9 +44,23 @@ impl Answer {
     }
 }
 
+/// An answer as it came.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub status: u16,
+    headers: reqwest::header::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl RawAnswer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
 impl Http {
     pub fn new(host: Host, token: Option<String>) -> Self {
-        Self { client: Client::builder().no_proxy().build().expect("a client"), host, token }
+        Self { client: Client::builder().no_proxy().no_gzip().build().expect("a client"), host, token }
     }
 
     pub fn token(&self) -> &str {
@@ -104,6 +118,15 @@ impl Http {
         self.host.heard(&text);
         self.host.heard(&format!("{headers:?}"));
         Answer { status, headers, text, json }
+    }
+
+    /// An answer as its bytes are, which may be encoded.
+    pub async fn raw(&self, path: &str, headers: &[(&str, &str)]) -> RawAnswer {
+        let response = self.send("GET", path, headers, None).await;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = timeout(PATIENCE, response.bytes()).await.expect("the answer ends").expect("a body");
+        RawAnswer { status, headers, body: body.to_vec() }
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -180,6 +180,10 @@ impl Schemas {
             assert!(ws || ANYWHERE.contains(&code) || route.as_ref().is_some_and(listed), "{what}: not listed");
             return Some(problem);
         }
+        if status == 304 {
+            assert!(body.is_empty() && media.is_none(), "{what}: a body that the client has");
+            return None;
+        }
         let route = route.unwrap_or_else(|| panic!("{what}: the schema has no such route"));
         let response = &route.info["responses"][status.to_string()];
         assert!(response.is_object(), "{what}: {} promises no such status", route.id);
@@ -188,7 +192,10 @@ impl Schemas {
             return None;
         };
         let media = media.unwrap_or_else(|| panic!("{what}: no media type"));
-        let shape = content.get(media).unwrap_or_else(|| panic!("{what}: {media} is not promised"));
+        let shape = content
+            .get(media)
+            .or_else(|| content.get("*/*"))
+            .unwrap_or_else(|| panic!("{what}: {media} is not promised"));
         let Some(reference) = shape["$ref"].as_str() else { return serde_json::from_slice(body).ok() };
         let value: Value = serde_json::from_slice(body).unwrap_or_else(|_| panic!("{what}: no JSON"));
         let reference = match reference.strip_prefix("../") {

@@ -167,6 +167,9 @@ export type ApiKey = string;
 /** A new key, or null to forget the key. */
 export type ApiKeyPatch = ApiKey | null;
 
+/** The name of a file of the web app. */
+export type AssetName = string;
+
 /**
  * Where the provider is reached: an `http` or `https` URL. The server refuses addresses outside its own list
  * (`--allow-base-url`).
@@ -408,7 +411,7 @@ export interface ErrorDetails {
   cursor?: Cursor | undefined;
   /** The values that would have been accepted, when one that is not known was given. */
   known?: KnownNames | undefined;
-  /** Where to read on: a path on this server. */
+  /** Where the code is explained: a path on this server, `/docs#errors/WORLD_NOT_FOUND`. */
   docs?: string | undefined;
 }
 
@@ -683,7 +686,7 @@ export type Pong = Record<string, never>;
 export interface Problem {
   /**
    * A URL that names the kind of problem, one for each code, relative to this server:
-   * `/docs#WORLD_NOT_FOUND`.
+   * `/docs#errors/WORLD_NOT_FOUND`.
    */
   type: string;
   /** The kind of problem in a few words; the same for every problem of a code. */
@@ -705,7 +708,7 @@ export interface Problem {
   cursor?: Cursor | undefined;
   /** The values that would have been accepted, when one that is not known was given. */
   known?: KnownNames | undefined;
-  /** Where to read on: a path on this server. */
+  /** Where the code is explained: a path on this server, `/docs#errors/WORLD_NOT_FOUND`. */
   docs?: string | undefined;
 }
 
@@ -1798,103 +1801,122 @@ export const KNOWN: Readonly<Record<string, Known>> = {
 
 /**
  * Every error code: its HTTP status, whether the same request may succeed later (`varies`: the error itself
- * says), and what it means.
+ * says), what it means, and what to do about it.
  */
 export const ERROR_CODES = {
   INVALID_MESSAGE: {
     status: 400,
     retryable: "no",
     description: "The frame, body or parameter is not what the schema asks for. `errors` says where; nothing was done.",
+    advice: "Mend the request where `errors` points; sending it again as it is fails again.",
   },
   UNAUTHENTICATED: {
     status: 401,
     retryable: "no",
     description: "The session token is missing where one is needed, unknown or revoked.",
+    advice: "Over HTTP, get a token from `POST /session` and send it as `Authorization: Bearer`. Over WebSocket, connect without a token to become a new user.",
   },
   PERMISSION_DENIED: {
     status: 403,
     retryable: "no",
     description: "It is not allowed: writing to a template, or an Origin or Host that the server does not serve.",
+    advice: "To change a template, create a world from it and change that. For an Origin or Host, the operator allows it with `--allow-origin` or `--allow-host`.",
   },
   WORLD_NOT_FOUND: {
     status: 404,
     retryable: "no",
     description: "The caller has no world of that name. Worlds of others are never hinted at.",
+    advice: "Check the name against `GET /session/worlds`, and the token: a new token is a new user, without worlds. Create the world with `world_select` or `PUT /worlds/{worldName}`.",
   },
   TEMPLATE_NOT_FOUND: {
     status: 404,
     retryable: "no",
     description: "There is no template of that name.",
+    advice: "Choose one of `GET /worlds`; `known` lists them, too.",
   },
   AGENT_NOT_FOUND: {
     status: 404,
     retryable: "no",
     description: "The world has no agent of that name.",
+    advice: "Choose one of the world's agents: they stand in `world_selected` and in `GET /worlds/{worldName}/agents`.",
   },
   MESSAGE_NOT_FOUND: {
     status: 404,
     retryable: "no",
     description: "The world knows no message or reply of that id.",
+    advice: "Use an id from a frame of this world. Only the last 1,000 messages and replies can be cancelled or tried again.",
   },
   NOT_FOUND: {
     status: 404,
     retryable: "no",
     description: "There is nothing at this path.",
+    advice: "Compare the path with `/openapi.json`, which lists what there is.",
   },
   METHOD_NOT_ALLOWED: {
     status: 405,
     retryable: "no",
     description: "The path exists, but not for this method.",
+    advice: "Use one of the methods that the `Allow` header lists.",
   },
   NOT_ACCEPTABLE: {
     status: 406,
     retryable: "no",
     description: "None of the media types that the client accepts can be given.",
+    advice: "Send an `Accept` header with a media type of this route, or none.",
   },
   CONFLICT: {
     status: 409,
     retryable: "no",
     description: "The request is well formed but does not fit what is there: no world is selected, a name is taken or reserved, a world or a list is full, the world comes from another template, the reply cannot be retried, or an idempotency key was used for something else.",
+    advice: "Read `message`: it says what is in the way. Select a world first, choose another name, or use a new idempotency key for a new request.",
   },
   UNRESUMABLE: {
     status: 410,
     retryable: "no",
     description: "The log cannot be read on from this cursor; `reason` says why. Read the world anew and resume from the `cursor` that is given.",
+    advice: "Forget what was kept of this world, read it anew, and go on from `cursor`.",
   },
   PAYLOAD_TOO_LARGE: {
     status: 413,
     retryable: "no",
     description: "The body is larger than the server reads.",
+    advice: "Send less at once, or have the operator raise the limit.",
   },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,
     retryable: "no",
     description: "The body's media type is not one that the route takes.",
+    advice: "Send a `Content-Type` that the route takes, mostly `application/json`.",
   },
   RATE_LIMITED: {
     status: 429,
     retryable: "yes",
     description: "Too many requests of this kind in a short time. Wait for `retryAfterMs`.",
+    advice: "Wait for `retryAfterMs` (over HTTP `Retry-After`, too), then send the same request again.",
   },
   OVERLOADED: {
     status: 503,
     retryable: "yes",
     description: "Too much is waiting already, or the server is about to stop. Nothing was done; wait for `retryAfterMs`.",
+    advice: "Wait for `retryAfterMs`, then send the same request again.",
   },
   PROVIDER_ERROR: {
     status: 502,
     retryable: "varies",
     description: "The provider of an agent's model failed or took too long. It ends a reply; no request is answered with it.",
+    advice: "If `retryable`, ask again with `chat_retry`. Otherwise look at the agent's provider, model, key and `baseUrl`; the server's log has the cause.",
   },
   STORAGE_ERROR: {
     status: 500,
     retryable: "varies",
     description: "The server could not write to or read from its storage.",
+    advice: "If `retryable`, try again a little later. The operator looks at the server's log and disk.",
   },
   SERVER_ERROR: {
     status: 500,
     retryable: "no",
     description: "The server failed in a way that it did not foresee. Its log knows more.",
+    advice: "Do not repeat it blindly. The operator finds the cause in the server's log.",
   },
 } as const satisfies Record<ErrorCode, unknown>;
 

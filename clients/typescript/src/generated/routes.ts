@@ -7,6 +7,7 @@ import type {
   AgentList,
   AgentName,
   AgentUpdateBody,
+  AssetName,
   Cancelled,
   ChatBody,
   ChatUntil,
@@ -289,6 +290,29 @@ export function getAgent(server: Server, input: GetAgentInput, options?: CallOpt
     method: "GET",
     path: `/worlds/${encodeURIComponent(input.worldName)}/agents/${encodeURIComponent(input.agentName)}`,
     accept: "application/json",
+  }, options);
+}
+
+/** What {@link getAsset} takes. */
+export interface GetAssetInput {
+  /** The file's name, with the hash of its content. */
+  file: AssetName;
+}
+
+/**
+ * A file of the web app: `GET /assets/{file}`.
+ *
+ * A script, style or picture of the console and the documentation. Its name changes whenever its content
+ * does, so that it may be kept for ever. Pages name their assets; nobody else needs to know them.
+ * `NOT_FOUND`: this version of the server has no such file.
+ *
+ * @throws AgentWorldError with `INVALID_MESSAGE`, `PERMISSION_DENIED`, `NOT_FOUND`, `RATE_LIMITED`
+ */
+export function getAsset(server: Server, input: GetAssetInput, options?: CallOptions): Promise<string> {
+  return string(server, {
+    method: "GET",
+    path: `/assets/${encodeURIComponent(input.file)}`,
+    accept: "*/*",
   }, options);
 }
 

@@ -419,6 +419,11 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
         }
       ]
     },
+    "AssetName": {
+      "description": "The name of a file of the web app.",
+      "type": "string",
+      "pattern": "^[A-Za-z0-9_-]{1,100}([.][A-Za-z0-9_-]{1,20}){1,3}$"
+    },
     "BaseUrl": {
       "description": "Where the provider is reached: an `http` or `https` URL. The server refuses addresses outside its own list (`--allow-base-url`).",
       "type": "string",
@@ -932,7 +937,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
         },
         "docs": {
           "type": "string",
-          "description": "Where to read on: a path on this server."
+          "description": "Where the code is explained: a path on this server, `/docs#errors/WORLD_NOT_FOUND`."
         }
       }
     },
@@ -1660,7 +1665,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
       "properties": {
         "type": {
           "type": "string",
-          "description": "A URL that names the kind of problem, one for each code, relative to this server: `/docs#WORLD_NOT_FOUND`."
+          "description": "A URL that names the kind of problem, one for each code, relative to this server: `/docs#errors/WORLD_NOT_FOUND`."
         },
         "title": {
           "type": "string",
@@ -1705,7 +1710,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
         },
         "docs": {
           "type": "string",
-          "description": "Where to read on: a path on this server."
+          "description": "Where the code is explained: a path on this server, `/docs#errors/WORLD_NOT_FOUND`."
         }
       },
       "required": [

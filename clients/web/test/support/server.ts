@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { TestContext } from "node:test";
-import { startSite } from "./site.js";
 
 /** The folder of the package. Tests run from its `build`. */
 export const home = fileURLToPath(new URL("../../", import.meta.url));
@@ -21,7 +20,6 @@ export class Server {
   #child: ChildProcess | undefined;
   #exited: Promise<unknown[]> = Promise.resolve([]);
   #port = 0;
-  #site: Awaited<ReturnType<typeof startSite>> | undefined;
   url = "";
   readonly log: string[] = [];
   /** What has to leave before the server does. */
@@ -51,12 +49,7 @@ export class Server {
     });
     const address = await listening;
     this.#port = Number(address.split(":").pop());
-    this.#site ??= await startSite(() => this.#port);
-    this.url = this.#site.url;
-  }
-
-  closeSite(): void {
-    this.#site?.close();
+    this.url = `http://127.0.0.1:${this.#port}`;
   }
 
   /** Without a goodbye, if not told otherwise. */
@@ -75,7 +68,6 @@ export async function startServer(t: TestContext): Promise<Server> {
       for (const leave of server.guests) await leave();
     } finally {
       await server.stop();
-      server.closeSite();
       await rm(directory, { recursive: true, force: true });
     }
   });
