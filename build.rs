@@ -27,6 +27,18 @@ fn main() {
         eprintln!("the web app cannot be embedded: {error}\nnpm --prefix clients/web run build makes it");
         std::process::exit(1);
     }
+    let client = client_scenarios(&root.join("tests/conformance/client")).expect("the scenarios can be read");
+    fs::write(out.join("conformance_client.rs"), client).expect("the output folder can be written");
+}
+
+/// The scenarios with which clients are judged, as a table of name and text.
+fn client_scenarios(dir: &Path) -> io::Result<String> {
+    let mut scenarios = String::new();
+    for file in sorted(dir)? {
+        let name = file.file_stem().and_then(|name| name.to_str()).expect("names are ASCII");
+        scenarios += &format!("({name:?}, include_str!({file:?})),\n");
+    }
+    Ok(format!("const CLIENT_SCENARIOS: &[(&str, &str)] = &[\n{scenarios}];\n"))
 }
 
 /// The files of the conformance kit as two tables of name and text.

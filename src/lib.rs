@@ -21,7 +21,7 @@ mod demo;
 pub mod error;
 pub mod frames;
 pub mod http;
-mod listen;
+pub mod listen;
 pub mod log;
 pub mod peer;
 mod problem;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
 use super::{
-    baseline, embedded,
+    baseline, client, embedded,
     junit::junit,
     mutant::mutants,
     proof::prove,
@@ -37,6 +37,10 @@ pub struct Options {
     /// CONFORM_LISTEN, CONFORM_PORT, CONFORM_DATA, CONFORM_SCRIPT, CONFORM_TEMPLATES and CONFORM_SETTINGS in its environment
     #[arg(long, value_name = "COMMAND")]
     pub start: Option<String>,
+    /// Judge a client instead: COMMAND starts the driver, a program that holds one small conversation with the server at
+    /// CONFORM_URL, which the kit plays, and says in lines of JSON what it observes (docs/CONFORMANCE.md)
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["url", "start", "baseline", "table", "junit"])]
+    pub client: Option<String>,
     /// Run only scenarios whose name contains this; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
@@ -109,6 +113,14 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
         return export(dir);
     }
     let usage = |error: &dyn std::fmt::Display| Unusable::Usage(error.to_string());
+    if let Some(command) = &options.client {
+        let limit = Duration::try_from_secs_f64(options.timeout).map_err(|error| usage(&error))?;
+        let Options { only, scenarios, list, mutants, json, .. } = &options;
+        let (list, mutants, json) = (*list, *mutants, *json);
+        let asked =
+            client::command::Asked { command, only, scenarios: scenarios.as_deref(), list, mutants, json, limit };
+        return client::command::run(&asked).await.map_err(Unusable::Usage);
+    }
     let all = match &options.scenarios {
         Some(dir) => embedded::read(dir).map_err(|error| usage(&error))?,
         None => embedded::scenarios().map_err(|error| usage(&error))?,

@@ -6,11 +6,13 @@
 //!   and the [`standing`] checks there. [`peer`] is one connection below it.
 //! - [`play`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
 //! - [`mutant`] and [`proof`]: the broken servers with which the kit proves itself.
+//! - [`client`]: the kit turned round, which plays a server and judges a client.
 //! - [`report`], [`junit`], [`baseline`]: what comes out.
 //!
 //! It knows nothing of the server but the published documents.
 
 pub mod baseline;
+pub mod client;
 pub mod embedded;
 pub mod frame;
 pub mod junit;

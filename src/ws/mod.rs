@@ -2,6 +2,7 @@
 
 mod connection;
 mod deadlines;
+mod echo;
 mod fault;
 mod socket;
 mod upgrade;
@@ -11,6 +12,7 @@ use std::sync::{Arc, atomic::Ordering};
 use axum::{Router, routing};
 
 pub use deadlines::Deadlines;
+pub use echo::echo;
 
 use crate::{session::App, shutdown::Shutdown};
 

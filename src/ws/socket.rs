@@ -95,6 +95,11 @@ impl Socket {
         self.add(OpCode::Data(Data::Text), text)
     }
 
+    /// Adds a binary message, which the protocol has no use for: [`super::echo`] does.
+    pub fn binary(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.add(OpCode::Data(Data::Binary), bytes)
+    }
+
     pub fn ping(&mut self) -> Result<(), Error> {
         self.add(OpCode::Control(Control::Ping), &[])
     }

@@ -74,6 +74,11 @@ pub async fn upgrade(
             connection.run(new_token).await;
         }
     });
+    switching(accept, echo)
+}
+
+/// The answer to a handshake.
+pub(super) fn switching(accept: HeaderValue, echo: Option<HeaderValue>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
@@ -87,7 +92,7 @@ pub async fn upgrade(
 }
 
 /// The answer to the key of a handshake (RFC 6455 §4.2); `None` if this is not one.
-fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
     let has = |name, token: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
@@ -128,7 +133,7 @@ async fn start(
 }
 
 /// The stream that hyper was given, without what hyper wrapped it in.
-fn socket(upgraded: Upgraded, max_frame: usize) -> Option<Socket> {
+pub(super) fn socket(upgraded: Upgraded, max_frame: usize) -> Option<Socket> {
     match upgraded.downcast::<TokioIo<Watched>>() {
         Ok(Parts { io, read_buf, .. }) => Some(Socket::new(io.into_inner(), &read_buf, max_frame)),
         Err(_) => {

@@ -76,11 +76,16 @@ fn every_rule_is_checked_or_listed_with_a_reason() {
     let mut named: BTreeMap<String, String> = BTreeMap::new();
     for scenario in scenarios() {
         for rule in scenario.all_rules() {
-            assert!(rules().contains_key(&rule), "{} names {rule}, which docs/PROTOCOL.md does not have", scenario.name);
+            assert!(
+                rules().contains_key(&rule),
+                "{} names {rule}, which docs/PROTOCOL.md does not have",
+                scenario.name
+            );
             named.entry(rule).or_insert_with(|| scenario.name.clone());
         }
     }
-    let mut missing: Vec<_> = rules().keys().filter(|id| !named.contains_key(*id) && uncovered.get(id).is_none()).collect();
+    let mut missing: Vec<_> =
+        rules().keys().filter(|id| !named.contains_key(*id) && uncovered.get(id).is_none()).collect();
     missing.sort_by_key(|id| order(id));
     let told: Vec<String> = missing.iter().map(|id| format!("{id}: {}", rules()[*id])).collect();
     assert!(missing.is_empty(), "neither a scenario nor a reason:\n{}", told.join("\n"));

@@ -1,0 +1,204 @@
+//! `agent-world conform --client COMMAND`: every scenario with a driver of its own; and `--mutants`: the same with a driver
+//! that is asked to do one thing wrong, which the named check must notice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt;
+use serde_json::json;
+
+use super::{
+    Stop,
+    play::{Played, play},
+    scenario::{self, Scenario},
+};
+use crate::conform::report::Verdict;
+
+/// How many scenarios run at the same time.
+const WIDTH: usize = 3;
+/// As few scenarios and broken clients as there may be; fewer means that some were lost on the way.
+const FLOOR: usize = 20;
+/// The broken clients by name, and the checks that each must fail.
+const MUTANTS: &str = include_str!("../../../tests/conformance/client-mutants.json");
+/// What holds in every scenario.
+const STANDING: [&str; 3] = ["standing#valid-frames", "standing#own-ids", "standing#version"];
+
+/// What is asked for on the command line.
+pub struct Asked<'o> {
+    pub command: &'o str,
+    pub only: &'o [String],
+    pub scenarios: Option<&'o Path>,
+    pub list: bool,
+    pub mutants: bool,
+    pub json: bool,
+    pub limit: Duration,
+}
+
+pub async fn run(asked: &Asked<'_>) -> Result<Verdict, String> {
+    let mut all = match asked.scenarios {
+        Some(dir) => scenario::read(dir)?,
+        None => scenario::embedded()?,
+    };
+    let every = all.len();
+    all.retain(|one| asked.only.is_empty() || asked.only.iter().any(|part| one.name.contains(part.as_str())));
+    if all.is_empty() {
+        return Err("no scenario has such a name; --list shows them".to_owned());
+    }
+    if asked.list {
+        for one in &all {
+            println!("{:<22} {}  [{}]", one.name, one.title, one.rules.join(" "));
+            one.checks().for_each(|check| println!("    {check}"));
+        }
+        return Ok(Verdict::Passed);
+    }
+    if asked.mutants {
+        return prove(asked, &all, all.len() == every).await;
+    }
+    let since = Instant::now();
+    let jobs = futures_util::stream::iter(&all).map(|one| play(one, asked.command, None, asked.limit));
+    let mut played: Vec<Played> = Vec::new();
+    let mut running = jobs.buffered(WIDTH);
+    while let Some(one) = running.next().await {
+        if !asked.json {
+            let mark = if one.result.is_ok() { "✓" } else { "✗" };
+            eprintln!("{mark} {:<22} {} checks", one.scenario, one.held.len());
+        }
+        played.push(one);
+    }
+    report(asked, &played, since.elapsed());
+    let failed = played.iter().any(|one| one.result.is_err());
+    let whole = asked.only.is_empty() && asked.scenarios.is_none();
+    Ok(match (failed, whole && played.len() < FLOOR) {
+        (true, _) => Verdict::Failed,
+        (_, true) => Verdict::Unusable,
+        _ => Verdict::Passed,
+    })
+}
+
+fn report(asked: &Asked<'_>, played: &[Played], elapsed: Duration) {
+    let held: usize = played.iter().map(|one| one.held.len()).sum();
+    let passed = played.iter().filter(|one| one.result.is_ok()).count();
+    if asked.json {
+        let one = |one: &Played| {
+            let (outcome, check, reason) = match &one.result {
+                Ok(()) => ("passed", None, None),
+                Err(Stop::Failed(check, reason)) => ("failed", Some(check), Some(reason)),
+                Err(Stop::Kit(reason)) => ("kit", None, Some(reason)),
+            };
+            json!({"scenario": one.scenario, "outcome": outcome, "check": check, "reason": reason, "held": one.held,
+                   "conversation": if one.result.is_ok() { &[][..] } else { &one.told[..] }})
+        };
+        let all: Vec<_> = played.iter().map(one).collect();
+        println!("{}", json!({"passed": passed, "scenarios": all, "checks": held, "seconds": elapsed.as_secs_f64()}));
+        return;
+    }
+    let mut out = std::io::stdout().lock();
+    for one in played {
+        let told = match &one.result {
+            Ok(()) => continue,
+            Err(Stop::Failed(check, reason)) => format!("✗ {check}\n    {reason}"),
+            Err(Stop::Kit(reason)) => {
+                format!("✗ {}: a fault of the kit, not of the client\n    {reason}", one.scenario)
+            }
+        };
+        let _ = writeln!(out, "\n{told}\n    the conversation:");
+        one.told.iter().for_each(|line| drop(writeln!(out, "      {line}")));
+    }
+    let _ = writeln!(
+        out,
+        "\n{passed} of {} scenarios passed; {held} checks held; {:.1} s",
+        played.len(),
+        elapsed.as_secs_f64()
+    );
+}
+
+/// Each broken client must fail the checks that stand beside it, and each check must be failed by one.
+async fn prove(asked: &Asked<'_>, all: &[Scenario], whole: bool) -> Result<Verdict, String> {
+    let table: BTreeMap<String, Vec<String>> = serde_json::from_str(MUTANTS).map_err(|error| error.to_string())?;
+    let since = Instant::now();
+    let mut jobs = Vec::new();
+    for (mutant, checks) in &table {
+        for check in checks {
+            // A standing check says in which scenario it is provoked.
+            let (place, expected) =
+                check.split_once(' ').unwrap_or_else(|| (check.split('#').next().unwrap_or(check), check));
+            match all.iter().find(|one| one.name == place) {
+                Some(scenario) => jobs.push((mutant.as_str(), expected.to_owned(), scenario)),
+                None if whole => return Err(format!("{mutant}: there is no scenario {place}")),
+                None => {}
+            }
+        }
+    }
+    let known: BTreeSet<String> = all.iter().flat_map(Scenario::checks).chain(STANDING.map(str::to_owned)).collect();
+    let named: BTreeSet<String> = jobs.iter().map(|(_, check, _)| check.clone()).collect();
+    let (count, mut wrong) = (jobs.len(), Vec::new());
+    if whole {
+        wrong.extend(known.difference(&named).map(|check| format!("{check} is failed by no broken client")));
+        if table.len() < FLOOR {
+            wrong.push(format!("there are only {} broken clients", table.len()));
+        }
+    }
+    wrong.extend(named.difference(&known).map(|check| format!("{check} is no check")));
+    let jobs = futures_util::stream::iter(jobs).map(|(mutant, check, scenario)| async move {
+        (mutant, check, play(scenario, asked.command, Some(mutant), asked.limit).await)
+    });
+    let mut running = jobs.buffered(WIDTH);
+    while let Some((mutant, check, played)) = running.next().await {
+        let found = match played.result {
+            Err(Stop::Failed(found, _)) if found == check => {
+                if !asked.json {
+                    eprintln!("✓ {mutant:<24} fails {check}");
+                }
+                continue;
+            }
+            Ok(()) => "nothing".to_owned(),
+            Err(Stop::Failed(found, reason)) => format!("{found} ({reason})"),
+            Err(Stop::Kit(reason)) => format!("the kit itself: {reason}"),
+        };
+        wrong.push(format!("{mutant} must fail {check}, and fails {found}"));
+    }
+    wrong.iter().for_each(|one| println!("✗ {one}"));
+    let seconds = since.elapsed().as_secs_f64();
+    println!(
+        "{} broken clients, {} checks, {count} proofs, {} wrong; {seconds:.1} s",
+        table.len(),
+        known.len(),
+        wrong.len()
+    );
+    Ok(if wrong.is_empty() { Verdict::Passed } else { Verdict::Failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conform::rules::rules;
+
+    #[test]
+    fn scenarios_name_rules_that_exist_and_every_check_once() {
+        let all = scenario::embedded().expect("they can be read");
+        assert!(all.len() >= FLOOR, "{}", all.len());
+        let mut checks = BTreeSet::new();
+        for one in &all {
+            assert!(!one.rules.is_empty() && !one.steps.is_empty(), "{}", one.name);
+            let unknown: Vec<_> = one.rules.iter().filter(|rule| !rules().contains_key(*rule)).collect();
+            assert!(unknown.is_empty(), "{}: {unknown:?} are no rules of docs/PROTOCOL.md", one.name);
+            assert!(one.checks().all(|check| checks.insert(check)), "{} names a check twice", one.name);
+        }
+        assert!(checks.len() >= 50, "{}", checks.len());
+        let table: BTreeMap<String, Vec<String>> = serde_json::from_str(MUTANTS).expect("it is a table");
+        assert!(table.len() >= FLOOR && table.values().all(|checks| !checks.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_does_nothing_is_told_so() {
+        let all = scenario::embedded().expect("they can be read");
+        let played = play(&all[0], "true", None, Duration::from_millis(300)).await;
+        assert!(matches!(&played.result, Err(Stop::Failed(_, reason)) if reason == "the client did not connect"));
+        let played = play(&all[0], "no-such-driver-anywhere", None, Duration::from_millis(300)).await;
+        assert!(matches!(played.result, Err(Stop::Failed(..))));
+    }
+}

@@ -1,0 +1,65 @@
+//! A scenario: what the server does, step by step, and what must be seen of the client.
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    #[serde(skip)]
+    pub name: String,
+    pub title: String,
+    /// The rules of docs/PROTOCOL.md that it checks.
+    pub rules: Vec<String>,
+    pub steps: Vec<Step>,
+}
+
+/// One thing that the server does or waits for; the verbs are in `play.rs`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Step {
+    /// The name of what it asserts.
+    pub check: Option<String>,
+    #[serde(flatten)]
+    pub verb: Map<String, Value>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/conformance_client.rs"));
+
+/// The scenarios that are in the program.
+pub fn embedded() -> Result<Vec<Scenario>, String> {
+    CLIENT_SCENARIOS.iter().map(|(name, text)| parse(name, text)).collect()
+}
+
+/// The scenarios in a folder.
+pub fn read(dir: &Path) -> Result<Vec<Scenario>, String> {
+    let told = |error: std::io::Error| format!("{}: {error}", dir.display());
+    let mut paths: Vec<_> = fs::read_dir(dir)
+        .map_err(told)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(told)?
+        .iter()
+        .map(|one| one.path())
+        .collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let parsed = paths.iter().map(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        parse(&name, &fs::read_to_string(path).map_err(told)?)
+    });
+    parsed.collect()
+}
+
+fn parse(name: &str, text: &str) -> Result<Scenario, String> {
+    let mut scenario: Scenario = serde_json::from_str(text).map_err(|error| format!("{name}.json: {error}"))?;
+    scenario.name = name.to_owned();
+    Ok(scenario)
+}
+
+impl Scenario {
+    /// The checks, as `scenario#check`.
+    pub fn checks(&self) -> impl Iterator<Item = String> {
+        self.steps.iter().filter_map(|step| step.check.as_ref()).map(|check| format!("{}#{check}", self.name))
+    }
+}
