@@ -44,6 +44,19 @@ impl Http {
         self.app.identities.authenticate(&token).await
     }
 
+    /// The caller, if there is a token, of a request that writes.
+    pub async fn writer(&self, context: &Context) -> Result<Option<Identity>, Failure> {
+        match context.token()? {
+            Some(token) => Ok(Some(self.app.identities.authenticate_writer(&token).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub async fn require_writer(&self, context: &Context) -> Result<Identity, Failure> {
+        let token = context.require_token()?;
+        self.app.identities.authenticate_writer(&token).await
+    }
+
     /// The caller's world, to be changed. A template of that name is somebody's to read, nobody's to write.
     pub async fn writable(&self, context: &Context, name: &WorldName) -> Result<(Identity, Entered), Failure> {
         let caller = self.require_caller(context).await?;

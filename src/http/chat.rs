@@ -35,7 +35,7 @@ impl Http {
         options: ChatOptions,
         body: ChatBody,
     ) -> Result<(Body, Option<SessionToken>), Failure> {
-        let caller = self.caller(context).await?;
+        let caller = self.writer(context).await?;
         if caller.is_none() && options.key.is_some() {
             let text = "an idempotency key needs a session token: it counts within a user";
             return Err(Failure::new(ErrorCode::Unauthenticated, text));

@@ -75,7 +75,7 @@ impl Http {
     }
 
     pub async fn import(&self, context: &Context, name: Option<WorldName>, body: &[u8]) -> Result<World, Failure> {
-        let caller = self.require_caller(context).await?;
+        let caller = self.require_writer(context).await?;
         let text = str::from_utf8(body).map_err(|_| invalid(1, "is not UTF-8"))?;
         let mut lines = text.lines().enumerate().map(|(at, text)| (at + 1, text)).filter(|(_, text)| !text.is_empty());
         let (at, first) =

@@ -40,7 +40,7 @@ impl Http {
         name: WorldName,
         body: CreateWorldBody,
     ) -> Result<(World, bool), Failure> {
-        let caller = self.require_caller(context).await?;
+        let caller = self.require_writer(context).await?;
         let CreateWorldBody { template_name, persistent, title } = body;
         let wanted = Wanted { name: &name, template: &template_name, persistent, title };
         let (entered, created) = self.app.worlds.open_or_create(caller.user.as_str(), wanted).await?;

@@ -1,6 +1,9 @@
 //! Who is calling: users and their session tokens (docs/PROTOCOL.md §5). A token is 256 bits, stored as SHA-256.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
@@ -22,6 +25,8 @@ pub struct Identity {
     pub revocation: Revocation,
     /// A token that is not stored yet: it becomes valid with the user's first write, and is void otherwise.
     unsaved: Mutex<Option<SessionToken>>,
+    /// Held by who made a new user: as long as it lives, the token can be stored.
+    _alive: Option<Arc<()>>,
 }
 
 /// Whether a token was revoked while somebody uses it.
@@ -45,18 +50,24 @@ pub struct Identities {
 
 #[derive(Default)]
 struct Used {
-    tokens: HashMap<TokenHash, watch::Sender<bool>>,
+    tokens: HashMap<TokenHash, Token>,
     sweep_at: usize,
+}
+
+struct Token {
+    revoked: watch::Sender<bool>,
+    /// Whose it is, when it was just made.
+    new: Option<(UserId, Weak<()>)>,
 }
 
 impl Used {
     fn follow(&mut self, token: TokenHash) -> Revocation {
         if self.tokens.len() >= self.sweep_at {
-            self.tokens.retain(|_, revoked| revoked.receiver_count() > 0);
+            self.tokens.retain(|_, token| token.revoked.receiver_count() > 0);
             self.sweep_at = (self.tokens.len() * 2).max(1_024);
         }
-        let revoked = self.tokens.entry(token).or_insert_with(|| watch::channel(false).0);
-        Revocation(revoked.subscribe())
+        let token = self.tokens.entry(token).or_insert_with(|| Token { revoked: watch::channel(false).0, new: None });
+        Revocation(token.revoked.subscribe())
     }
 }
 
@@ -71,8 +82,14 @@ impl Identities {
         getrandom::fill(&mut secret).map_err(Failure::internal)?;
         let token = SessionToken::trusted(URL_SAFE_NO_PAD.encode(secret));
         let user = UserId::trusted(format!("anon_{}", Uuid::new_v4()));
-        let revocation = self.used.lock().follow(TokenHash::of(token.as_str()));
-        Ok((Identity { user, revocation, unsaved: Mutex::new(Some(token.clone())) }, token))
+        let hash = TokenHash::of(token.as_str());
+        let alive = Arc::new(());
+        let mut used = self.used.lock();
+        let revocation = used.follow(hash);
+        if let Some(entry) = used.tokens.get_mut(&hash) {
+            entry.new = Some((user.clone(), Arc::downgrade(&alive)));
+        }
+        Ok((Identity { user, revocation, unsaved: Mutex::new(Some(token.clone())), _alive: Some(alive) }, token))
     }
 
     /// The user of a token; never a silent new one.
@@ -85,7 +102,28 @@ impl Identities {
         let revocation = self.used.lock().follow(hash);
         let user = self.log.find_session(hash, now_ms()).await.map_err(storage)?;
         let user = UserId::try_from(user.ok_or_else(unknown)?).map_err(Failure::internal)?;
-        Ok(Identity { user, revocation, unsaved: Mutex::new(None) })
+        Ok(Identity { user, revocation, unsaved: Mutex::new(None), _alive: None })
+    }
+
+    /// The user of a token who is about to write: the first write makes the token of a connection valid.
+    pub async fn authenticate_writer(&self, token: &str) -> Result<Identity, Failure> {
+        if let Ok(token) = SessionToken::try_from(token.to_owned())
+            && let hash = TokenHash::of(token.as_str())
+            && let Some(user) = self.new_user(hash)
+        {
+            self.admit(&user, &token).await?;
+            if let Some(token) = self.used.lock().tokens.get_mut(&hash) {
+                token.new = None;
+            }
+        }
+        self.authenticate(token).await
+    }
+
+    /// The user of a token that was just made, as long as the connection lives that got it.
+    fn new_user(&self, token: TokenHash) -> Option<UserId> {
+        let used = self.used.lock();
+        let (user, alive) = used.tokens.get(&token)?.new.as_ref()?;
+        (alive.strong_count() > 0).then(|| user.clone())
     }
 
     /// Stores user and token, if they are not.
@@ -106,8 +144,8 @@ impl Identities {
     pub async fn revoke(&self, token: &str) -> Result<bool, Failure> {
         let hash = TokenHash::of(token);
         let revoked = self.log.revoke_session(hash).await.map_err(storage)?;
-        if let Some(users) = self.used.lock().tokens.remove(&hash) {
-            users.send_replace(true);
+        if let Some(token) = self.used.lock().tokens.remove(&hash) {
+            token.revoked.send_replace(true);
         }
         Ok(revoked)
     }

@@ -103,6 +103,47 @@ async fn a_token_of_a_connection_that_never_selected_a_world_is_void() {
 }
 
 #[tokio::test]
+async fn a_token_of_a_connection_becomes_valid_with_the_first_write_over_http() {
+    let server = TestServer::start().await;
+    let export = {
+        let http = server.session().await;
+        http.put("/worlds/mine", json!({"templateName": "stage"})).await;
+        http.get("/worlds/mine/export").await.text
+    };
+    for write in ["create", "import", "chat"] {
+        let client = server.client().await;
+        let http = server.http_of(client.token());
+        http.get("/session/worlds").await.problem("UNAUTHENTICATED");
+        let status = match write {
+            "create" => http.put("/worlds/mine", json!({"templateName": "stage"})).await.status,
+            "import" => {
+                let headers = [("content-type", "application/x-ndjson")];
+                http.call("POST", "/worlds/import", &headers, Some(export.clone().into_bytes())).await.status
+            }
+            _ => {
+                http.chat("stage", "", "hi").await;
+                201
+            }
+        };
+        assert_eq!(status, 201, "{write}");
+        assert_eq!(http.get("/session/worlds").await.json().as_array().unwrap().len(), 1, "{write}");
+        let again = server.client_of(client.token()).await;
+        assert_eq!(again.user, client.user, "{write}");
+        // What is valid stays so without the connection; and what never was, is void with it.
+        client.close().await;
+        assert_eq!(http.get("/session/worlds").await.status, 200, "{write}");
+    }
+    let unused = server.client().await;
+    let http = server.http_of(unused.token());
+    unused.close().await;
+    eventually("the server has seen it go", || async {
+        server.http().get("/health").await.json()["connections"]["active"] == 0
+    })
+    .await;
+    http.put("/worlds/mine", json!({"templateName": "stage"})).await.problem("UNAUTHENTICATED");
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_unknown() {
     let server = TestServer::start().await;
     let http = server.session().await;
