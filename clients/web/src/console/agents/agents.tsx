@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { Agent } from "agent-world-client";
-import { updateAgent } from "agent-world-client/http";
+import { deleteAgent, updateAgent } from "agent-world-client/http";
 import type { JSX } from "preact";
 import { go } from "../route.js";
 import { announce } from "../ui/announce.js";
@@ -9,6 +9,7 @@ import { Icon } from "../ui/icon.js";
 import { when } from "../ui/time.js";
 import type { OpenWorld } from "../world/open-world.js";
 import { AgentForm } from "./agent-form.js";
+import { NewAgent } from "./new-agent.js";
 import { WorldSettings } from "./world-settings.js";
 import "./agents.css";
 
@@ -31,6 +32,7 @@ export function AgentsPanel({ world }: { world: OpenWorld }): JSX.Element {
             <AgentItem key={agent.name} agent={agent} world={world} open={opened.value === agent.name} toggle={() => (opened.value = opened.value === agent.name ? undefined : agent.name)} />
           ))}
         </ul>
+        <NewAgent world={world} done={(name) => (opened.value = name)} />
         <WorldSettings key={world.name} world={world} />
       </div>
     </div>
@@ -46,6 +48,10 @@ function AgentItem({ agent, world, open, toggle }: { agent: Agent; world: OpenWo
       () => announce(done),
       (error: Error) => (failure.value = error.message),
     );
+  };
+  const asking = useSignal(false);
+  const remove = (): void => {
+    deleteAgent(world.client.server, { worldName: world.name, agentName: name }, { timeoutMs: 15_000 }).catch((error: Error) => (failure.value = error.message));
   };
   const form = `agent-${name}`;
   return (
@@ -90,9 +96,20 @@ function AgentItem({ agent, world, open, toggle }: { agent: Agent; world: OpenWo
               {agent.llmCallCount} of {world.turnLimit} turns since a human spoke
               {lastLLMCall !== undefined && ` · last at ${when(lastLLMCall)}`}
             </span>
-            <button type="button" class="quiet small" onClick={() => change({ clearMemory: true }, `${name} has forgotten`)}>
-              Clear memory
-            </button>
+            <span class="buttons">
+              <button type="button" class="quiet small" onClick={() => change({ clearMemory: true }, `${name} has forgotten`)}>
+                Clear memory
+              </button>
+              {asking.value ? (
+                <button type="button" class="danger small" onClick={remove} ref={(button) => button?.focus()} onBlur={() => (asking.value = false)}>
+                  Remove {name} now
+                </button>
+              ) : (
+                <button type="button" class="quiet small" onClick={() => (asking.value = true)}>
+                  Remove
+                </button>
+              )}
+            </span>
           </footer>
         </div>
       )}

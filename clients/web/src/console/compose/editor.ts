@@ -77,7 +77,7 @@ function complete(context: CompletionContext, schemas: Schemas): CompletionResul
   const from = quoted ? node.from : (word?.from ?? pos);
   const to = quoted ? node.to : pos;
 
-  const { type } = place.root as { type?: unknown };
+  const { type } = (place.root ?? {}) as { type?: unknown };
   let schema = typeof type === "string" ? schemas.frame(type) : undefined;
   // Before there is a type, all frames have the envelope.
   schema ??= schemas.frame(schemas.clientTypes[0] ?? "");

@@ -1,9 +1,10 @@
 import { useSignal } from "@preact/signals";
-import type { JSX, TargetedSubmitEvent } from "preact";
+import type { AgentWorldError } from "agent-world-client";
+import type { JSX, TargetedEvent, TargetedSubmitEvent } from "preact";
 import { useEffect } from "preact/hooks";
 import { state } from "../session/connection.js";
 import { hue } from "../ui/hue.js";
-import { type Template, createWorld, freeName, opening, readTemplates, templates, trouble } from "../world/worlds.js";
+import { type Template, createWorld, freeName, importLog, opening, readTemplates, templates, trouble } from "../world/worlds.js";
 import { WorldList } from "./world-list.js";
 
 /** Where a visit begins: choose a template, name a world, start. */
@@ -58,8 +59,31 @@ export function Home(): JSX.Element {
           </label>
         </div>
       </form>
+      <ImportLog />
       <WorldList />
     </div>
+  );
+}
+
+/** A log that was exported, here or on another server. */
+function ImportLog(): JSX.Element {
+  const chosen = (event: TargetedEvent<HTMLInputElement>): void => {
+    const [file] = event.currentTarget.files ?? [];
+    event.currentTarget.value = "";
+    if (file === undefined) return;
+    importLog(file).catch((error: AgentWorldError) => {
+      const [violation] = error.details?.errors ?? [];
+      trouble.value = `The log was not imported: ${violation === undefined ? error.message : `${violation.message} (line ${violation.pointer.slice(1)})`}.`;
+    });
+  };
+  return (
+    <p class="import faint">
+      Have an exported world?{" "}
+      <label class="link">
+        Import its log
+        <input type="file" accept=".ndjson,application/x-ndjson" class="visually-hidden" onChange={chosen} />
+      </label>
+    </p>
   );
 }
 

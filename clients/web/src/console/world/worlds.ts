@@ -2,7 +2,7 @@
 
 import { batch, computed, effect, signal, untracked } from "@preact/signals";
 import { type AgentName, AgentWorldError, type TemplateSummary, type WorldSummary } from "agent-world-client";
-import { deleteWorld, listAgents, listSessionWorlds, listTemplates } from "agent-world-client/http";
+import { deleteWorld, importWorld, listAgents, listSessionWorlds, listTemplates } from "agent-world-client/http";
 import { go, route } from "../route.js";
 import { client, onClosed, server, state } from "../session/connection.js";
 import { keepToken, keptToken, lastWorld, rememberWorld } from "../session/identity.js";
@@ -47,6 +47,14 @@ export async function createWorld(templateName: string, name: string, persistent
   const worldName = toWorldName(name, worlds.value ?? []);
   const title = name.trim() !== "" && name.trim() !== worldName ? name.trim() : undefined;
   await open({ templateName, worldName, persistent, title });
+}
+
+/** Makes a world of an exported log, and opens it. */
+export async function importLog(log: Blob): Promise<void> {
+  const current = client.value;
+  if (current === undefined) throw new AgentWorldError("NETWORK", "there is no connection to the server; try again in a moment");
+  const { worldName, templateName } = await importWorld(current.server, { body: log });
+  await open({ templateName, worldName, persistent: false });
 }
 
 export async function removeWorld(worldName: string): Promise<void> {
