@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -140,8 +141,12 @@ class Load:
             [str(ROOT / "target/release/load"), scenario, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CORE}))
 
-    def line(self):
+    def line(self, patience=120):
+        """Its next line; a scenario that hangs is an error, and not a benchmark that never ends."""
+        watchdog = threading.Timer(patience, self.process.kill)
+        watchdog.start()
         line = self.process.stdout.readline()
+        watchdog.cancel()
         if not line:
             raise RuntimeError(f"the load program failed: {self.scenario}")
         return line.strip()

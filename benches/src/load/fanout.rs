@@ -39,7 +39,7 @@ impl Dialect {
         let ping = ours::ping();
         let (event, bytes_each, acknowledged) = match name {
             "ours" => (frame(&ours::chat("Good morning, all of you!")), None, 1),
-            "socket.io" => (frame(&format!("42[\"m\",\"{}\"]", ping.replace('"', "\\\""))), None, 0),
+            "socket.io" => (frame(&format!("42/publish,[\"m\",\"{}\"]", ping.replace('"', "\\\""))), None, 0),
             "nats" => {
                 let event = format!("PUB t {}\r\n{ping}\r\n", ping.len());
                 let got = format!("MSG t 1 {}\r\n{ping}\r\n", ping.len());
