@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import time
+import urllib.request
+import uuid
 
 from servers import ROOT, WORK, Load, Server
 
@@ -140,13 +142,36 @@ def cold_starts(size, _):
             load = Load(server, "make-worlds", connections=1_000)
             load.line()
             load.end()
-            load = Load(server, "make-history", messages=50_000)
-            made = json.loads(load.line())
-            load.end()
-        (data / "made").write_text(made["token"])
+            token = make_history(server, 100_000)
+        (data / "made").write_text(token)
     with Server("agent-world", data=data) as server:
         yield "cold start", server.name, server.up_after * 1_000
         yield "open", server.name, play(server, "open", token=(data / "made").read_text())["ms"]
+
+
+def make_history(server, length):
+    """A persistent world with that many events: a short conversation, exported, made long, and imported again. Returns
+    its user's token."""
+    def ask(method, path, body=None, **headers):
+        url = f"http://{server.address}{path}"
+        asked = urllib.request.Request(url, body and body.encode(), headers, method=method)
+        return urllib.request.urlopen(asked, timeout=120).read().decode()
+
+    token = json.loads(ask("POST", "/session"))["sessionToken"]
+    known, as_json = {"Authorization": f"Bearer {token}"}, {"Content-Type": "application/json"}
+    say = lambda world: ask("POST", f"/worlds/{world}/chat", '{"message": "Is anybody here?"}', **known, **as_json)
+    ask("PUT", "/worlds/seed", '{"templateName": "quiet", "persistent": true}', **known, **as_json)
+    say("seed")
+    head, created, *spoken = ask("GET", "/worlds/seed/export", **known).splitlines()
+    lines = [head, created]
+    for at in range(length - 1):
+        record = json.loads(spoken[at % len(spoken)])
+        record.update(seq=at + 2, id=str(uuid.uuid4()))
+        lines.append(json.dumps(record))
+    ask("POST", "/worlds/import?worldName=history", "\n".join(lines), **known, **{"Content-Type": "application/x-ndjson"})
+    # The next message brings the snapshot.
+    say("history")
+    return token
 
 
 def codec():

@@ -26,7 +26,7 @@ use options::Options;
 pub type Failure = Box<dyn std::error::Error>;
 
 const SCENARIOS: &str = "echo, fanout, idle, own-worlds, handshake, refused, replies, first-delta, durable, resume, \
-                         make-worlds, make-history, open";
+                         make-worlds, open";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -57,7 +57,6 @@ async fn play(scenario: &str, options: &Options) -> Result<(), Failure> {
         "durable" => worlds::durable(options).await,
         "resume" => worlds::resume(options).await,
         "make-worlds" => worlds::make_worlds(options).await,
-        "make-history" => worlds::make_history(options).await,
         "open" => latency::open(options).await,
         "first-delta" => latency::first_delta(options).await,
         _ => Err(format!("there is no such scenario; there are {SCENARIOS}").into()),

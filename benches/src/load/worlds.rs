@@ -167,24 +167,6 @@ pub async fn resume(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A persistent world with `--messages` messages in it. Prints the token of its user.
-pub async fn make_history(options: &Options) -> Result<(), Failure> {
-    let (address, count) = (options.address()?, options.get("messages", 50_000_u64)?);
-    let (mut socket, greeting) = ours::connect(address, None).await?;
-    let token = ours::field(&greeting, "sessionToken")?;
-    ours::select(&mut socket, "quiet", "history", r#","persistent":true"#).await?;
-    socket.send_text(&ours::message("event_unsubscribe", "{}")).await?;
-    socket.text_with(&["\"unsubscribed\""]).await?;
-    let batch = frame(&ours::chat("One of very many things that were said here.")).repeat(50);
-    for _ in 0..count / 50 {
-        socket.send(&batch).await?;
-        for _ in 0..50 {
-            socket.text_with(&["\"message_accepted\""]).await?;
-        }
-    }
-    report(&format!(r#""token":"{token}","messages":{count}"#))
-}
-
 async fn in_parallel<T: 'static>(
     sockets: Vec<Socket>,
     work: impl AsyncFn(&mut Socket) -> Result<T, Failure> + Clone + 'static,
