@@ -35,6 +35,17 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       input: { console: here("index.html"), docs: here("docs.html") },
+      output: {
+        // What is large and not ours is apart, so that its files, which are committed, change with its versions only.
+        codeSplitting: {
+          groups: [
+            { name: "preact", test: /node_modules\/(preact|@preact)\// },
+            { name: "swagger-ui-dist", test: /node_modules\/swagger-ui-dist\/.*js$/ },
+            { name: "asyncapi-component", test: /node_modules\/(@asyncapi|highlight[.]js|dompurify|isomorphic-dompurify|openapi-sampler|fast-xml-builder)\/.*js$/ },
+            { name: "editor", test: /node_modules\/(@codemirror|@lezer|style-mod|w3c-keyname|crelt|@marijn)\// },
+          ],
+        },
+      },
     },
   },
 });

@@ -35,7 +35,7 @@ function Index({ all, missing }: { all: Definition[]; missing: string | undefine
       <h1>Schemas</h1>
       {missing !== undefined && <p class="failed" role="alert">There is no definition called {missing}.</p>}
       <p class="lead">
-        {all.length} definitions, the whole of what goes over the wire. Each file is served as JSON Schema 2020-12 at the path of its <code>$id</code>:{" "}
+        {all.length} definitions: the whole of what goes over the wire. Each file is served as JSON Schema 2020-12 at the path of its <code>$id</code>:{" "}
         <a href="/schema/envelope.json">/schema/envelope.json</a>. What the server sends may grow: ignore fields that you do not know.
       </p>
       {groups.map(({ title, definitions }) => (
@@ -113,7 +113,7 @@ function Variant({ schema, all }: { schema: Schema; all: All }): JSX.Element {
   return (
     <section class="card">
       <h2>{schema.$ref === undefined ? schema.title ?? <Kind schema={schema} /> : <Kind schema={schema} />}</h2>
-      {schema.description !== undefined && <Prose text={schema.description} />}
+      <Prose text={meaning(schema, all)} />
       <Fields schema={schema} all={all} />
     </section>
   );
