@@ -12,7 +12,7 @@ const files = readdirSync(here).filter((name) => name.endsWith(".test.js") && (o
 const report = `${here}report.tap`;
 const child = spawn(
   process.execPath,
-  ["--test", "--test-concurrency=1", "--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap", `--test-reporter-destination=${report}`, "--test-timeout=150000", ...files],
+  ["--test", "--test-concurrency=1", "--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap", `--test-reporter-destination=${report}`, "--test-timeout=400000", ...files],
   { cwd: here, stdio: "inherit" },
 );
 child.on("exit", (code) => {
