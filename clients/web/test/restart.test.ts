@@ -13,6 +13,8 @@ test("kill -9 in the middle of a reply: the console reconnects, and nothing is m
   const guest = await visitor(server);
   const page = await guest.open();
   const other = await guest.open();
+  // The browser draws little of pages behind others.
+  await page.bringToFront();
   await startWorld(page, "survivor");
   await say(page, "Before");
   await settled(page);
