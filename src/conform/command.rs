@@ -255,7 +255,7 @@ async fn greet(host: &Host) -> Result<bool, Unusable> {
     let patience = Duration::from_secs(10);
     let url = format!("http://{}", host.authority());
     let something_else = |why: String| Unusable::SomethingElse(url.clone(), why);
-    let tcp = tokio::time::timeout(patience, host.tcp()).await;
+    let tcp = tokio::time::timeout(patience, host.tcp(None)).await;
     let stream = tcp
         .map_err(|_| Unusable::Unreachable(url.clone(), "it takes no connection".to_owned()))?
         .map_err(|error| Unusable::Unreachable(url.clone(), error.to_string()))?;

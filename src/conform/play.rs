@@ -206,7 +206,7 @@ impl Player {
         }
         self.stage.note("→", name, "GET /ws");
         let handshake = async {
-            let stream = self.stage.host.tcp().await.map_err(tungstenite::Error::Io)?;
+            let stream = self.stage.host.tcp(connect.receive_buffer).await.map_err(tungstenite::Error::Io)?;
             client_async(request, stream).await
         };
         let handshake = tokio::time::timeout(self.stage.limit, handshake).await;
@@ -229,7 +229,9 @@ impl Player {
             let echoed = echoed.map(|echoed| json!(echoed));
             hold(echo, echoed.as_ref(), &mut self.stage.values).map_err(|no| no_to_stop(no, "the subprotocol"))?;
         }
-        self.stage.peers.insert(name.clone(), Peer::new(Line::Socket(Box::new(socket))));
+        let mut peer = Peer::new(Line::Socket(Box::new(socket)));
+        peer.standing.slow = connect.receive_buffer.is_some();
+        self.stage.peers.insert(name.clone(), peer);
         if connect.greeting == Some(false) {
             return Ok(());
         }

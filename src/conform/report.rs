@@ -131,6 +131,7 @@ impl Report<'_> {
         };
         let mut rules: Vec<String> =
             self.scenarios.iter().filter(|one| ran(&one.name)).flat_map(Scenario::all_rules).collect();
+        rules.extend(super::standing::rules());
         rules.sort_by_key(|id| order(id));
         rules.dedup();
         rules
@@ -161,7 +162,8 @@ impl Report<'_> {
             let _ = writeln!(text, "    and {check}: {}", what.replace('\n', "\n      "));
         }
         for (check, what) in &failure.standing {
-            let about = super::standing::STANDING.iter().find(|(name, _)| name == check).map_or("", |(_, about)| about);
+            let about =
+                super::standing::STANDING.iter().find(|(name, ..)| name == check).map_or("", |(_, about, _)| about);
             let _ = writeln!(text, "    standing/{check}: {}\n      always: {about}", what.replace('\n', "\n      "));
         }
         for rule in &failure.rules {

@@ -82,6 +82,7 @@ pub struct Connect {
     pub echo: Option<Value>,
     pub status: Option<u16>,
     pub problem: Option<Value>,
+    pub receive_buffer: Option<u32>,
 }
 
 /// A frame to send, and the answer to expect.

@@ -20,7 +20,7 @@ use super::{
     value::{BadValue, Values},
 };
 
-/// How long a broken server is waited for, once it has left something out.
+/// How long a broken server may be silent, once it has done what it does.
 const AFTER_MUTATION: Duration = Duration::from_millis(1_000);
 /// How many lines of the conversation are told around a failure.
 const TOLD: usize = 14;
@@ -68,6 +68,8 @@ pub struct Stage {
     pub armed: Option<Armed>,
     /// When the broken server did what it does.
     pub fired: Option<Instant>,
+    /// When something came last.
+    heard: Option<Instant>,
     seen: Seen,
     log: Vec<String>,
     ids: u64,
@@ -94,6 +96,7 @@ impl Stage {
             mutant,
             armed: None,
             fired: None,
+            heard: None,
             seen: Seen::new(),
             log: Vec::new(),
             ids: 0,
@@ -189,7 +192,8 @@ impl Stage {
     /// When waiting ends that begins now.
     pub fn deadline(&self, within: Option<f64>) -> Instant {
         let usual = Instant::now() + within.map_or(self.limit, Duration::from_secs_f64);
-        self.fired.map_or(usual, |fired| usual.min(fired + AFTER_MUTATION))
+        let silent_since = self.fired.map(|fired| self.heard.map_or(fired, |heard| heard.max(fired)));
+        silent_since.map_or(usual, |since| usual.min(since + AFTER_MUTATION))
     }
 
     /// Begins a change to what comes on one connection; what waits there is looked at first.
@@ -213,6 +217,7 @@ impl Stage {
 
     /// The next frame of a connection that no step has taken: the one place where frames are received.
     pub async fn take(&mut self, name: &str, within: Option<f64>) -> Result<Taken, Stop> {
+        let last = Instant::now() + within.map_or(self.limit, Duration::from_secs_f64);
         let mut deadline = self.deadline(within);
         loop {
             let peer = self.peer(name)?;
@@ -237,7 +242,7 @@ impl Stage {
                 }
                 Raw::Nothing => return Ok(Taken::Nothing),
             }
-            deadline = deadline.min(self.deadline(within));
+            deadline = last.min(self.deadline(within));
         }
     }
 
@@ -245,6 +250,7 @@ impl Stage {
     /// put into the inbox.
     fn hear(&mut self, name: &str, text: String, id: Option<String>) {
         self.note("←", name, &text);
+        self.heard = Some(Instant::now());
         if let Some(secret) = self.secrets.iter().find(|secret| text.contains(secret.as_str())) {
             self.faults
                 .push(fault("secret", format!("the secret {}… is told", secret.chars().take(4).collect::<String>())));

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
 
 use super::embedded;
 
@@ -35,8 +38,15 @@ impl Host {
         format!("http://{}{path}", self.authority())
     }
 
-    pub async fn tcp(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect((self.name.as_str(), self.port)).await?;
+    /// A connection; `receive` is the size of the kernel's buffer for what comes, where another than the usual is asked for.
+    pub async fn tcp(&self, receive: Option<u32>) -> io::Result<TcpStream> {
+        let address = tokio::net::lookup_host((self.name.as_str(), self.port)).await?.next();
+        let address = address.ok_or_else(|| io::Error::other(format!("{} is nowhere", self.name)))?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(receive) = receive {
+            socket.set_recv_buffer_size(receive)?;
+        }
+        let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }

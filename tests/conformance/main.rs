@@ -13,6 +13,7 @@ use agent_world::conform::{
     mutant::mutants,
     rules::{order, rules},
     scenario::{SCHEMA, Scenario},
+    standing,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -83,6 +84,10 @@ fn every_rule_is_checked_or_listed_with_a_reason() {
             );
             named.entry(rule).or_insert_with(|| scenario.name.clone());
         }
+    }
+    for rule in standing::rules() {
+        assert!(rules().contains_key(&rule), "a standing check names {rule}, which docs/PROTOCOL.md does not have");
+        named.entry(rule).or_insert_with(|| "a standing check".to_owned());
     }
     let mut missing: Vec<_> =
         rules().keys().filter(|id| !named.contains_key(*id) && uncovered.get(id).is_none()).collect();
