@@ -3,6 +3,7 @@
 /// The modules of this binary, as they are written.
 const SOURCES: &[(&str, &str)] = &[
     ("agents", include_str!("agents.rs")),
+    ("assets", include_str!("assets.rs")),
     ("cancel", include_str!("cancel.rs")),
     ("cors", include_str!("cors.rs")),
     ("demo", include_str!("demo.rs")),
