@@ -1,12 +1,13 @@
 // The protocol as the console shows it: every frame in and out, and frames made by hand.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import type { Page } from "playwright-core";
 import { closeBrowser, visitor } from "./support/browser.js";
 import { panel, said, say, settled, startWorld } from "./support/console.js";
-import { startServer } from "./support/server.js";
+import { binary, startServer } from "./support/server.js";
 
 after(closeBrowser);
 
@@ -50,7 +51,10 @@ test("every frame is shown, explained, and linked with what it answers", async (
 
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Download as NDJSON" }).click();
-  const lines = readFileSync(await (await download).path(), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as { at: string; direction: string; frame: unknown });
+  const file = await (await download).path();
+  // It is a recording as the program itself makes them; a line that is not valid would end this with an error.
+  execFileSync(binary, ["validate", "--strict", file]);
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as { at: string; direction: string; frame: unknown });
   for (const line of lines) {
     assert.deepEqual(Object.keys(line), ["at", "direction", "frame"]);
     assert.match(line.at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

@@ -13,7 +13,7 @@ import type { TestContext } from "node:test";
 /** The folder of the package. Tests run from its `build`. */
 export const home = fileURLToPath(new URL("../../", import.meta.url));
 const fixtures = join(home, "test/fixtures");
-const binary = process.env["AGENT_WORLD_BIN"] ?? join(home, "../../target/debug/agent-world");
+export const binary = process.env["AGENT_WORLD_BIN"] ?? join(home, "../../target/debug/agent-world");
 
 export class Server {
   readonly #directory: string;
