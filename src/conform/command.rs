@@ -21,6 +21,7 @@ use super::{
     report::{Report, Verdict},
     run::{Outcome, Played, Target, play_all},
     scenario::Scenario,
+    tamper::tampers,
     target::{Host, Program, Server, address},
 };
 
@@ -176,7 +177,9 @@ async fn proof(options: &Options, chosen: &[Scenario], target: Target, limit: Du
     let since = Instant::now();
     let progress = Progress::new(chosen.iter().map(|one| mutants(one).len()).sum(), true);
     // Most of them wait for what never comes, so that many fit beside each other.
-    let proof = prove(chosen, Arc::new(target), limit, 3 * WIDTH, |done, played| progress.tell(done, played)).await;
+    let tampers = tampers().map_err(Unusable::Usage)?;
+    let proof =
+        prove(chosen, tampers, Arc::new(target), limit, 3 * WIDTH, |done, played| progress.tell(done, played)).await;
     let mut text = proof.text();
     let mut holds = proof.holds();
     if let Some(table) = &options.table {

@@ -5,7 +5,7 @@
 //! - [`stage`]: the choke point. Every frame and body, in both directions, is held against the [`published`] schemas
 //!   and the [`standing`] checks there. [`peer`] is one connection below it.
 //! - [`play`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
-//! - [`mutant`] and [`proof`]: the broken servers with which the kit proves itself.
+//! - [`mutant`], [`tamper`] and [`proof`]: the broken servers with which the kit proves itself.
 //! - [`client`]: the kit turned round, which plays a server and judges a client.
 //! - [`report`], [`junit`], [`baseline`]: what comes out.
 //!
@@ -29,6 +29,7 @@ pub mod run;
 pub mod scenario;
 pub mod stage;
 pub mod standing;
+pub mod tamper;
 pub mod target;
 pub mod value;
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     pattern::{fits, fits_loosely, is_operator},
     scenario::{Action, HoldKind, Scenario, Step, row_name},
+    tamper::Tamper,
     value::Values,
 };
 
@@ -30,6 +31,8 @@ pub enum Kind {
     Header,
     /// The stream or connection goes on.
     Linger,
+    /// What [`super::tamper`] says.
+    Tamper,
 }
 
 impl Kind {
@@ -43,15 +46,19 @@ impl Kind {
             Self::Status => "status",
             Self::Header => "header",
             Self::Linger => "linger",
+            Self::Tamper => "tamper",
         }
     }
 }
 
 /// One broken server: the check that it must fail, and how it is broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mutant {
+    /// A check of the scenario, or `standing/<check>`.
     pub check: String,
     pub kind: Kind,
+    /// What is done to the frames, where that is said by hand.
+    pub tamper: Option<Tamper>,
 }
 
 /// The broken servers of a scenario, at least one for each check; a check without one asserts nothing.
@@ -63,7 +70,7 @@ pub fn mutants(scenario: &Scenario) -> Vec<Mutant> {
 
 fn collect(steps: &[Step], suffix: &str, found: &mut Vec<Mutant>) {
     let mut add = |check: &str, kinds: &[Kind]| {
-        found.extend(kinds.iter().map(|kind| Mutant { check: format!("{check}{suffix}"), kind: *kind }));
+        found.extend(kinds.iter().map(|kind| Mutant { check: format!("{check}{suffix}"), kind: *kind, tamper: None }));
     };
     for step in steps {
         if let Some(check) = &step.check {

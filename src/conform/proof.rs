@@ -13,9 +13,11 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    mutant::{Mutant, mutants},
+    mutant::{Kind, Mutant, mutants},
     run::{Outcome, Played, Target, play_all},
     scenario::Scenario,
+    standing::STANDING,
+    tamper::Tamper,
 };
 
 /// What came out.
@@ -34,6 +36,7 @@ pub struct Proof {
 /// Runs every broken server of these scenarios.
 pub async fn prove(
     scenarios: &[Scenario],
+    tampers: Vec<Tamper>,
     target: Arc<Target>,
     limit: Duration,
     width: usize,
@@ -41,6 +44,12 @@ pub async fn prove(
 ) -> Proof {
     let mut proof = Proof::default();
     let mut jobs = Vec::new();
+    proof.checks = STANDING.len();
+    for (check, ..) in STANDING {
+        if !tampers.iter().any(|tamper| tamper.fails == format!("standing/{check}")) {
+            proof.unprovable.push(format!("standing/{check}"));
+        }
+    }
     for scenario in scenarios {
         let all = mutants(scenario);
         let proved: BTreeSet<&str> = all.iter().map(|mutant| mutant.check.as_str()).collect();
@@ -50,6 +59,13 @@ pub async fn prove(
         proof.unprovable.extend(unprovable.map(|check| format!("{}#{check}", scenario.name)));
         let scenario = Arc::new(scenario.clone());
         jobs.extend(all.into_iter().map(|mutant| (scenario.clone(), Some(mutant))));
+    }
+    for tamper in tampers {
+        // Only where its scenario is among those that were asked for.
+        if let Some(scenario) = scenarios.iter().find(|one| one.name == tamper.scenario) {
+            let mutant = Mutant { check: tamper.fails.clone(), kind: Kind::Tamper, tamper: Some(tamper) };
+            jobs.push((Arc::new(scenario.clone()), Some(mutant)));
+        }
     }
     proof.mutants = jobs.len();
     for (mutant, played) in play_all(jobs, target, limit, width, done).await {
@@ -62,8 +78,13 @@ pub async fn prove(
 
 impl Proof {
     fn judge(&mut self, mutant: &Mutant, played: &Played) {
-        let check = format!("{}#{}", played.scenario, mutant.check);
-        let name = format!("{check} ({})", mutant.kind.name());
+        let (check, name) = match &mutant.tamper {
+            Some(tamper) => (mutant.check.clone(), format!("{}: {}", played.scenario, tamper.name)),
+            None => {
+                let check = format!("{}#{}", played.scenario, mutant.check);
+                (check.clone(), format!("{check} ({})", mutant.kind.name()))
+            }
+        };
         match &played.outcome {
             Outcome::Failed(failure) if failure.checks().contains(&check) => {
                 let mut also: BTreeSet<String> = failure.checks().into_iter().collect();

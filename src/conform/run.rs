@@ -118,7 +118,7 @@ pub async fn play(scenario: &Scenario, target: &Target, limit: Duration, mutant:
     };
     let mut player = Player::new(stage, server);
     let mut outcome = player.run(&scenario.steps, "").await;
-    if outcome.is_ok() && player.stage.mutant.is_none() {
+    if outcome.is_ok() && player.stage.mutant.as_ref().is_none_or(|mutant| mutant.tamper.is_some()) {
         outcome = finish(&mut player).await;
     }
     played.outcome = verdict(scenario, &player, outcome);
@@ -194,7 +194,7 @@ pub async fn play_all(
 ) -> Vec<(Option<Mutant>, Played)> {
     let places = Arc::new(Semaphore::new(width));
     // Servers of their own are programs; a few at a time are enough.
-    let servers = Arc::new(Semaphore::new(3));
+    let servers = Arc::new(Semaphore::new(5));
     let running = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for (index, (scenario, mutant)) in jobs.into_iter().enumerate() {

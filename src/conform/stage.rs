@@ -266,6 +266,11 @@ impl Stage {
             frame["sse"] = json!({"id": id});
         }
         let armed = self.armed.as_mut().filter(|armed| armed.peer == name);
+        let tampered = self.mutant.as_mut().and_then(|mutant| mutant.tamper.as_mut());
+        let tampered = tampered.and_then(|tamper| tamper.apply(&frame, &self.values));
+        if tampered.is_some() {
+            self.fired = Some(Instant::now());
+        }
         let instead = armed.and_then(|armed| {
             let instead = armed.apply(&frame, &self.values);
             if instead.is_some() && self.fired.is_none() {
@@ -273,7 +278,7 @@ impl Stage {
             }
             instead
         });
-        match instead {
+        match tampered.or(instead) {
             None => self.arrive(name, frame, text),
             Some(frames) => {
                 for frame in frames {
