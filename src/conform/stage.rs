@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How long a broken server may be silent, once it has done what it does.
-const AFTER_MUTATION: Duration = Duration::from_millis(1_000);
+const AFTER_MUTATION: Duration = Duration::from_millis(1_500);
 /// How many lines of the conversation are told around a failure.
 const TOLD: usize = 14;
 
@@ -68,6 +68,8 @@ pub struct Stage {
     pub armed: Option<Armed>,
     /// When the broken server did what it does.
     pub fired: Option<Instant>,
+    /// Whether it left something out, so that waiting for it is in vain.
+    hurry: bool,
     /// When something came last.
     heard: Option<Instant>,
     seen: Seen,
@@ -96,6 +98,7 @@ impl Stage {
             mutant,
             armed: None,
             fired: None,
+            hurry: true,
             heard: None,
             seen: Seen::new(),
             log: Vec::new(),
@@ -192,12 +195,14 @@ impl Stage {
     /// When waiting ends that begins now.
     pub fn deadline(&self, within: Option<f64>) -> Instant {
         let usual = Instant::now() + within.map_or(self.limit, Duration::from_secs_f64);
-        let silent_since = self.fired.map(|fired| self.heard.map_or(fired, |heard| heard.max(fired)));
+        let silent_since =
+            self.fired.filter(|_| self.hurry).map(|fired| self.heard.map_or(fired, |heard| heard.max(fired)));
         silent_since.map_or(usual, |since| usual.min(since + AFTER_MUTATION))
     }
 
     /// Begins a change to what comes on one connection; what waits there is looked at first.
     pub fn arm(&mut self, name: &str, select: Select, edit: Edit) -> Result<(), Stop> {
+        self.hurry = !matches!(edit, Edit::Insert(_));
         let mut armed = Armed::new(name, select, edit);
         let waiting: Vec<Frame> = self.peer(name)?.inbox.drain(..).collect();
         let mut inbox = Vec::new();
@@ -251,10 +256,6 @@ impl Stage {
     fn hear(&mut self, name: &str, text: String, id: Option<String>) {
         self.note("←", name, &text);
         self.heard = Some(Instant::now());
-        if let Some(secret) = self.secrets.iter().find(|secret| text.contains(secret.as_str())) {
-            self.faults
-                .push(fault("secret", format!("the secret {}… is told", secret.chars().take(4).collect::<String>())));
-        }
         let mut frame: Value = match serde_json::from_str(&text) {
             Ok(frame) => frame,
             Err(error) => {
@@ -268,7 +269,8 @@ impl Stage {
         let armed = self.armed.as_mut().filter(|armed| armed.peer == name);
         let tampered = self.mutant.as_mut().and_then(|mutant| mutant.tamper.as_mut());
         let tampered = tampered.and_then(|tamper| tamper.apply(&frame, &self.values));
-        if tampered.is_some() {
+        if let Some(frames) = &tampered {
+            self.hurry = frames.is_empty();
             self.fired = Some(Instant::now());
         }
         let instead = armed.and_then(|armed| {
@@ -294,6 +296,10 @@ impl Stage {
     fn arrive(&mut self, name: &str, mut frame: Value, text: String) {
         let event = frame.as_object_mut().and_then(|frame| frame.remove("sse"));
         let id = event.as_ref().and_then(|event| event["id"].as_str()).map(str::to_owned);
+        if let Some(secret) = self.secrets.iter().find(|secret| text.contains(secret.as_str())) {
+            self.faults
+                .push(fault("secret", format!("the secret {}… is told", secret.chars().take(4).collect::<String>())));
+        }
         let wrong = published().server_frame(&frame);
         self.faults.extend(wrong.into_iter().map(|wrong| fault("schema", format!("{wrong}\n{text}"))));
         let kind = frame["type"].as_str().unwrap_or_default();
