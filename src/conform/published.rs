@@ -218,7 +218,7 @@ impl Published {
             let empty = promised.as_object().is_some_and(serde_json::Map::is_empty) && body.is_empty();
             return if empty { Answered { json: None, faults: Vec::new() } } else { fault("no media type".to_owned()) };
         };
-        match promised[media].as_str() {
+        match promised.get(media).or_else(|| promised.get("*/*")).and_then(Value::as_str) {
             None => fault(format!("the media type {media} is not promised for {status}")),
             Some("text" | "ndjson" | "stream") => {
                 Answered { json: serde_json::from_slice(body).ok(), faults: Vec::new() }
