@@ -48,12 +48,13 @@ function Docs(): JSX.Element {
 function goTo(main: HTMLElement | null, wanted: string, focus: boolean): (() => void) | undefined {
   if (main === null) return undefined;
   scrollTo(0, 0);
-  if (focus) main.focus({ preventScroll: true });
+  // Whoever has gone elsewhere meanwhile, into the search, stays there.
+  const searching = (): boolean => document.activeElement?.matches("input, textarea") ?? false;
+  if (focus && !searching()) main.focus({ preventScroll: true });
   const look = (): boolean => {
     const found = document.getElementById(wanted);
     found?.scrollIntoView({ block: "start" });
-    // Whoever has gone elsewhere meanwhile, into the search, stays there.
-    if ([null, document.body, main].includes(document.activeElement as HTMLElement | null)) found?.focus({ preventScroll: true });
+    if (!searching()) found?.focus({ preventScroll: true });
     return found !== null;
   };
   if (look()) return undefined;
