@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -197,7 +197,7 @@ fn print(text: &str) -> io::Result<()> {
     io::stdout().lock().write_all(text.as_bytes())
 }
 
-fn export(dir: &PathBuf) -> Result<Verdict, Unusable> {
+fn export(dir: &Path) -> Result<Verdict, Unusable> {
     embedded::write(dir)?;
     let dir = dir.display();
     print(&format!(

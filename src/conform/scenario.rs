@@ -479,7 +479,7 @@ fn text_of(value: &Value) -> String {
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err("bytes are written as pairs of hexadecimal digits".to_owned());
     }
     let pairs =
