@@ -236,9 +236,9 @@ fn problem(code: &Code) -> Value {
     match code.name.as_str() {
         "INVALID_MESSAGE" => {
             problem["errors"] = json!([{
-                "pointer": "/query/colour",
+                "pointer": "/query",
                 "keyword": "additionalProperties",
-                "message": "the query parameter is not known",
+                "message": "is not empty, but no parameters are known here",
             }]);
         }
         "UNRESUMABLE" => {

@@ -35,7 +35,7 @@ pub enum Verdict {
 }
 
 /// As few as a whole run may have; fewer means that the set was lost on the way.
-const FLOOR: usize = 20;
+const FLOOR: usize = 100;
 
 impl Report<'_> {
     fn count(&self, is_it: impl Fn(&Outcome) -> bool) -> usize {
