@@ -3,7 +3,7 @@
 //! `build.rs` has this module.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -99,7 +99,9 @@ fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
 
 fn brotli(content: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoded = Vec::new();
-    let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 22, ..Default::default() };
+    // The best takes half a minute for all of it; whoever develops should not wait for that.
+    let quality = if env::var("PROFILE").as_deref() == Ok("release") { 11 } else { 6 };
+    let parameters = brotli::enc::BrotliEncoderParams { quality, lgwin: 22, ..Default::default() };
     brotli::BrotliCompress(&mut &*content, &mut encoded, &parameters)?;
     Ok(encoded)
 }
