@@ -68,7 +68,11 @@ test("every route has a function, and each answers", async (t) => {
 
   assert.equal((await routes.getHealth({ url })).status, "ok");
   assert.match(await routes.getMetrics({ url }), /^# /);
-  assert.match(await routes.getConsole({ url }), /<html/i);
+  const console = await routes.getConsole({ url });
+  assert.match(console, /<html/i);
+  // Only the page knows the names of its assets.
+  const file = /\/assets\/([^"]+\.svg)/.exec(console)?.[1] ?? "";
+  assert.match(await routes.getAsset({ url }, { file }), /^<svg/);
   assert.match(await routes.getDocs({ url }), /<html/i);
   assert.equal((await routes.getSchema({ url }, { path: "client/chat_send.json" }))["title"], "ChatSend");
   for (const document of [routes.getOpenapi, routes.getOpenapi30, routes.getAsyncapi, routes.getAsyncapiClient, routes.getCatalogue]) {
