@@ -32,12 +32,15 @@ export function AgentForm({ agent, world }: { agent: Agent; world: OpenWorld }):
   const changed = Object.keys(edited.value).length > 0;
 
   const save = async (update: AgentConfigUpdate): Promise<void> => {
+    const sent = edited.value;
     saving.value = true;
     failure.value = "";
     problems.value = {};
     try {
       await world.selected.updateAgent(name, update, { timeoutMs: 15_000 });
-      edited.value = {};
+      // What was typed while the answer was on its way stays.
+      const fields = Object.entries(edited.value) as [Field, string][];
+      edited.value = Object.fromEntries(fields.filter(([field, value]) => !(field in update) || value !== sent[field]));
       announce(`${name} was changed`);
     } catch (error) {
       const { message, details } = error as AgentWorldError;
