@@ -21,43 +21,41 @@ fn main() {
         eprintln!("{faults}");
         std::process::exit(1);
     }
-    fs::write(out.join("conformance.rs"), conformance(&root.join("tests/conformance")).expect("the kit can be read"))
-        .expect("the output folder can be written");
+    let [servers, clients] = conformance(&root.join("tests/conformance")).expect("the kit can be read");
+    for (name, text) in [("conformance.rs", servers), ("conformance_client.rs", clients)] {
+        fs::write(out.join(name), text).expect("the output folder can be written");
+    }
     if let Err(error) = embed::embed(&root.join("clients/web/dist"), &out) {
         eprintln!("the web app cannot be embedded: {error}\nnpm --prefix clients/web run build makes it");
         std::process::exit(1);
     }
-    let client = client_scenarios(&root.join("tests/conformance/client")).expect("the scenarios can be read");
-    fs::write(out.join("conformance_client.rs"), client).expect("the output folder can be written");
 }
 
-/// The scenarios with which clients are judged, as a table of name and text.
-fn client_scenarios(dir: &Path) -> io::Result<String> {
-    let mut scenarios = String::new();
-    for file in sorted(dir)? {
-        let name = file.file_stem().and_then(|name| name.to_str()).expect("names are ASCII");
-        scenarios += &format!("({name:?}, include_str!({file:?})),\n");
-    }
-    Ok(format!("const CLIENT_SCENARIOS: &[(&str, &str)] = &[\n{scenarios}];\n"))
-}
-
-/// The files of the conformance kit as two tables of name and text.
-fn conformance(kit: &Path) -> io::Result<String> {
-    let (mut scenarios, mut templates) = (String::new(), String::new());
+/// The files of the conformance kit, for servers and for clients: tables of name and text.
+fn conformance(kit: &Path) -> io::Result<[String; 2]> {
+    let mut scenarios = Vec::new();
     for area in sorted(&kit.join("scenarios"))? {
         for file in sorted(&area)? {
             let name = file.strip_prefix(kit.join("scenarios")).expect("it is below").with_extension("");
-            let name = name.to_str().expect("names are ASCII").replace('\\', "/");
-            scenarios += &format!("({name:?}, include_str!({file:?})),\n");
+            scenarios.push((name, file));
         }
     }
-    for file in sorted(&kit.join("templates"))? {
-        let name = file.file_name().and_then(|name| name.to_str()).expect("names are ASCII");
-        templates += &format!("({name:?}, include_str!({file:?})),\n");
-    }
-    Ok(format!(
-        "const SCENARIOS: &[(&str, &str)] = &[\n{scenarios}];\nconst TEMPLATES: &[(&str, &str)] = &[\n{templates}];\n"
-    ))
+    let templates = sorted(&kit.join("templates"))?.into_iter().map(|file| (last(&file), file)).collect();
+    let clients = sorted(&kit.join("client"))?.into_iter().map(|file| (last(&file).with_extension(""), file)).collect();
+    let servers = table("SCENARIOS", scenarios) + &table("TEMPLATES", templates);
+    Ok([servers, table("CLIENT_SCENARIOS", clients)])
+}
+
+fn last(file: &Path) -> PathBuf {
+    file.file_name().map(PathBuf::from).unwrap_or_default()
+}
+
+fn table(constant: &str, files: Vec<(PathBuf, PathBuf)>) -> String {
+    let rows = files.into_iter().map(|(name, file)| {
+        let name = name.to_str().expect("names are ASCII").replace('\\', "/");
+        format!("({name:?}, include_str!({file:?})),\n")
+    });
+    format!("const {constant}: &[(&str, &str)] = &[\n{}];\n", rows.collect::<String>())
 }
 
 fn sorted(dir: &Path) -> io::Result<Vec<PathBuf>> {
