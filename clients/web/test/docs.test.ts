@@ -27,7 +27,7 @@ async function goTo(page: Page, place: string): Promise<void> {
   await page.evaluate((hash) => (location.hash = hash), place);
 }
 
-const heading = (page: Page, name: string) => page.locator("main h1").filter({ hasText: new RegExp(`^${name}$`) });
+const heading = (page: Page, name: string) => page.locator("#main h1").filter({ hasText: new RegExp(`^${name}$`) });
 
 /** A place, and what is there when it has been drawn. */
 const PLACES: readonly [place: string, drawn: string][] = [
@@ -71,7 +71,7 @@ test("every message, route, definition and code has its page, and no link leads 
   const page = await (await visitor(server)).open("docs");
   const links = new Set<string>();
   const gather = async (): Promise<void> => {
-    const hrefs = await page.locator("main a[href*='#']").evaluateAll((anchors) => anchors.map((anchor) => anchor.getAttribute("href") ?? ""));
+    const hrefs = await page.locator("#main a[href*='#']").evaluateAll((anchors) => anchors.map((anchor) => anchor.getAttribute("href") ?? ""));
     for (const href of hrefs) links.add(href.replace(/^\/docs#/, "#"));
   };
   await page.locator(".step summary").first().waitFor();
@@ -149,7 +149,7 @@ test("search finds a route, a message, a schema and a code, by keyboard alone", 
     ["rate limited", "error code", "RATE_LIMITED", "errors/RATE_LIMITED"],
     ["too slow", "close code", "4000 TOO_SLOW", "close-codes/4000"],
   ] as const) {
-    await page.locator("main").focus();
+    await page.locator("#main").focus();
     await page.keyboard.press("/");
     assert.ok(await box.evaluate((input) => input === globalThis.document.activeElement), "/ leads to the search");
     await page.keyboard.type(query);
