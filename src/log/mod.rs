@@ -68,7 +68,8 @@ pub struct Append {
     pub expected_head: u64,
     /// May be empty: then only the rest is written, and the head stays.
     pub drafts: Vec<Draft>,
-    pub key: Option<KeyWrite>,
+    /// Requests that share this append; no two are of the same user and name.
+    pub keys: Vec<KeyWrite>,
     pub secrets: Vec<SecretWrite>,
     /// Whether turns run or wait in the world after this append; see [`WorldLog::busy_worlds`].
     pub busy: bool,
@@ -113,7 +114,7 @@ pub enum Appended {
     Done { head: u64 },
     /// Nothing was written: the log had moved on. Read the tail and decide again.
     Conflict { head: u64 },
-    /// Nothing was written: the key is known already. Comes before `Conflict`.
+    /// Nothing was written: one of the keys is known already. Comes before `Conflict`.
     Duplicate(KeyRecord),
 }
 
@@ -173,7 +174,7 @@ pub enum Error {
 /// The logs of all worlds. Every call on a world that does not exist is [`Error::NoWorld`], where
 /// the result is no `Option`.
 pub trait WorldLog: Send + Sync + 'static {
-    /// Appends, if the head is the expected one and the key is new.
+    /// Appends, if the head is the expected one and every key is new.
     fn append(&self, append: Append) -> Answer<'_, Appended>;
 
     /// The records after `after`, oldest first. None when `after` is below the floor.
@@ -184,8 +185,9 @@ pub trait WorldLog: Send + Sync + 'static {
 
     fn head(&self, world: WorldId) -> Answer<'_, Option<Head>>;
 
-    /// A key of this user in this world's epoch, unless it is older than keys are kept.
-    fn find_key<'a>(&'a self, world: WorldId, user: &'a str, key: &'a str) -> Answer<'a, Option<KeyRecord>>;
+    /// What is known of these keys of this user in this world's epoch, in their order; nothing of one that is older
+    /// than keys are kept.
+    fn find_keys(&self, world: WorldId, user: &str, keys: &[&str]) -> Answer<'_, Vec<Option<KeyRecord>>>;
 
     /// The secrets of the world's agents, by agent.
     fn secrets(&self, world: WorldId) -> Answer<'_, Vec<(String, Secret)>>;

@@ -1,5 +1,7 @@
 //! What each client message does: the generated [`Handle`] trait, one method for each.
 
+use std::sync::Arc;
+
 use super::{Selected, Session, accepted, cancelled, unexpected, world_state};
 use crate::{
     error::Failure,
@@ -130,7 +132,7 @@ impl Session {
         }
         // From here on nothing fails: the connection moves.
         let subscription = Subscription::new(cell.clone(), Filter::chat(), after.as_ref())?.start_after(from);
-        self.selected = Some(Selected { entered, subscription: Some(subscription) });
+        self.selected = Some(Selected { entered: Arc::new(entered), subscription: Some(subscription) });
         Ok(WorldSelected {
             world_name: cell.name.clone(),
             title: view.title.clone(),

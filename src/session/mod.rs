@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::{
     error::Failure,
     protocol::{
-        AgentConfigUpdate, AgentNames, BaseUrl, Count, ErrorCode, ErrorDetails, IdempotencyKey, MessageAccepted,
+        AgentConfigUpdate, AgentNames, BaseUrl, ClientMessage, Count, ErrorCode, ErrorDetails, IdempotencyKey, MessageAccepted,
         MessageIds, Patch, ProviderName, Seq, Violation, Violations, WorldName, WorldState,
     },
     provider::Providers,
-    world::{Answer, Command, Entered, Key, Outcome, Subscription, View, WorldCell, Worlds, provider_kind},
+    world::{Answer, Command, Entered, Outcome, Subscription, View, WorldCell, Worlds, provider_kind},
 };
 
 pub use identity::{Identities, Identity, Revocation};
@@ -34,18 +34,37 @@ pub struct App {
 /// One connection's session.
 pub struct Session {
     app: Arc<App>,
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     selected: Option<Selected>,
 }
 
 struct Selected {
-    entered: Entered,
+    entered: Arc<Entered>,
     subscription: Option<Subscription>,
 }
 
 impl Session {
     pub fn new(app: Arc<App>, identity: Identity) -> Self {
-        Self { app, identity, selected: None }
+        Self { app, identity: Arc::new(identity), selected: None }
+    }
+
+    /// A second session in the same world, for a request that leaves this one as it is: requests may then go on beside
+    /// each other. What they do to the world comes in the order in which they were first polled.
+    pub fn beside(&self, message: &ClientMessage) -> Option<Self> {
+        match message {
+            ClientMessage::ChatSend(_)
+            | ClientMessage::ChatCancel(_)
+            | ClientMessage::ChatRetry(_)
+            | ClientMessage::AgentUpdate(_) => {}
+            ClientMessage::WorldSelect(_)
+            | ClientMessage::WorldReload(_)
+            | ClientMessage::EventSubscribe(_)
+            | ClientMessage::EventUnsubscribe(_)
+            | ClientMessage::Ping(_) => return None,
+        }
+        let entered = self.selected.as_ref().map(|selected| selected.entered.clone());
+        let selected = entered.map(|entered| Selected { entered, subscription: None });
+        Some(Self { app: self.app.clone(), identity: self.identity.clone(), selected })
     }
 
     /// The live subscription, if there is one.
@@ -95,7 +114,6 @@ impl App {
             let text = "too many messages in a short time";
             return Err(Failure::new(ErrorCode::RateLimited, text).retry_after_ms(after_ms));
         }
-        let key = key.map(|key| Key { user: identity.user.to_string(), key });
         // On the heap, for the sake of connections that wait.
         Box::pin(cell.execute(command, key)).await
     }

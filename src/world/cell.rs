@@ -95,13 +95,6 @@ pub struct View {
     pub agents: Vec<Agent>,
 }
 
-/// An idempotency key, and the user in whose name it counts.
-#[derive(Clone, Debug)]
-pub struct Key {
-    pub user: String,
-    pub key: IdempotencyKey,
-}
-
 impl WorldCell {
     pub fn new(entry: WorldEntry, name: WorldName, services: Arc<Services>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -166,9 +159,10 @@ impl WorldCell {
         }
     }
 
-    /// Does `command`, durably, once for each key.
-    pub async fn execute(&self, command: Command, key: Option<Key>) -> Result<Outcome, Failure> {
-        self.ask(|answer| actor::Mail::Execute { command: Box::new(command), key, answer }).await?
+    /// Does `command`, durably, once for each key of the world's user. Commands are done in the order in which their
+    /// futures were first polled.
+    pub async fn execute(&self, command: Command, key: Option<IdempotencyKey>) -> Result<Outcome, Failure> {
+        self.ask(|answer| actor::Mail::Execute(Box::new(actor::Request { command, key, answer }))).await?
     }
 
     pub async fn view(&self) -> Result<View, Failure> {

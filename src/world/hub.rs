@@ -37,15 +37,11 @@ impl Hub {
     pub fn publish(&self, head: u64, pushes: Vec<(u64, Push)>, started: Option<Arc<LiveReply>>) {
         let mut inner = self.inner.lock();
         inner.head = head;
-        for (seq, push) in pushes {
-            if let Some(ended) = &push.ends {
-                inner.replies.retain(|reply| reply.reply.message_id != *ended);
-            }
-            let push = Arc::new(push);
-            inner
-                .live
-                .retain(|outbox| !outbox.filter.passes(push.kind, push.about.as_ref()) || outbox.offer(seq, &push));
+        for ended in pushes.iter().filter_map(|(_, push)| push.ends.as_ref()) {
+            inner.replies.retain(|reply| reply.reply.message_id != *ended);
         }
+        let pushes: Vec<_> = pushes.into_iter().map(|(seq, push)| (seq, Arc::new(push))).collect();
+        inner.live.retain(|outbox| outbox.offer(&pushes));
         inner.replies.extend(started);
     }
 

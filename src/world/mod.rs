@@ -31,7 +31,7 @@ mod worlds;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{Key, Services, Settings, View, WorldCell};
+pub use cell::{Services, Settings, View, WorldCell};
 pub use command::{AgentChange, Answer, Command, Outcome};
 pub use counters::Counters;
 pub use decide::{Context, Decision, SecretChange};

@@ -70,17 +70,24 @@ impl Outbox {
         }
     }
 
-    /// Offers a durable event. `false`: this outbox is not live (any more).
-    pub(super) fn offer(&self, seq: u64, push: &Arc<Push>) -> bool {
+    /// Offers durable events, of which it takes those that pass its filter, and wakes its subscriber once. `false`:
+    /// this outbox is not live (any more).
+    pub(super) fn offer(&self, pushes: &[(u64, Arc<Push>)]) -> bool {
+        let mut passing = pushes.iter().filter(|(_, push)| self.filter.passes(push.kind, push.about.as_ref())).peekable();
+        if passing.peek().is_none() {
+            return true;
+        }
         let mut queue = self.queue.lock();
         if queue.state != State::Live {
             return false;
         }
-        queue.bytes += push.bytes.len();
-        if queue.bytes > self.limit && !queue.items.is_empty() {
-            *queue = Queue::default();
-        } else {
-            queue.items.push_back(Item::Event { seq, push: push.clone() });
+        for (seq, push) in passing {
+            queue.bytes += push.bytes.len();
+            if queue.bytes > self.limit && !queue.items.is_empty() {
+                *queue = Queue::default();
+                break;
+            }
+            queue.items.push_back(Item::Event { seq: *seq, push: push.clone() });
         }
         let live = queue.state == State::Live;
         drop(queue);

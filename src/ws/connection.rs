@@ -15,6 +15,7 @@ use super::{
     Counted, WsState,
     deadlines::{Clock, Deadlines, Due},
     fault::fault,
+    requests::Requests,
     socket::Socket,
 };
 use crate::{
@@ -149,10 +150,12 @@ impl Connection {
         self.flush().await
     }
 
-    /// Handles a frame, and those that have arrived behind it.
+    /// Handles a frame, and those that have arrived behind it: requests that may are begun before the first of them is
+    /// answered.
     async fn receive(&mut self, first: Result<Message, Error>) -> Result<(), Over> {
         let mut next = first;
         let (mut frames, mut messages) = (0, 0);
+        let mut requests = Requests::default();
         let handled = loop {
             let message = match next {
                 Ok(message) => message,
@@ -161,7 +164,7 @@ impl Connection {
             frames += 1;
             // What the peer's library answers by itself says nothing.
             messages += u64::from(matches!(message, Message::Text(_) | Message::Binary(_)));
-            if let Err(over) = self.message(message).await {
+            if let Err(over) = self.message(message, &mut requests).await {
                 break Err(over);
             }
             if frames == BATCH {
@@ -176,6 +179,8 @@ impl Connection {
             self.clock.heard();
             self.state().app.stats.received(messages);
         }
+        // What was begun is done, whatever came behind it.
+        self.answer_all(&mut requests).await?;
         handled?;
         // What the requests caused goes out behind their answers, in the same flush.
         match deliveries(&mut self.session).now_or_never() {
@@ -184,27 +189,46 @@ impl Connection {
         }
     }
 
-    async fn message(&mut self, message: Message) -> Result<(), Over> {
-        match message {
+    async fn message(&mut self, message: Message, requests: &mut Requests) -> Result<(), Over> {
+        let (reply_to, answer) = match message {
             Message::Text(text) => match codec::decode_client(text.as_str()) {
-                Ok(frame) => {
-                    let id = frame.id.clone();
-                    let answer = protocol::dispatch(&mut self.session, frame).await;
-                    self.answer(Some(id), answer)?;
-                }
-                Err(rejection) => {
-                    self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
-                    self.answer(rejection.id.clone(), ServerMessage::Error(Failure::from(rejection).into()))?;
-                }
+                Ok(frame) => match self.session.beside(&frame.message) {
+                    Some(session) => {
+                        requests.begin(session, frame, text.len()).await;
+                        if requests.are_enough() {
+                            self.answer_all(requests).await?;
+                        }
+                        return Ok(());
+                    }
+                    None => {
+                        // What it changes, those before it must not see.
+                        self.answer_all(requests).await?;
+                        (Some(frame.id.clone()), protocol::dispatch(&mut self.session, frame).await)
+                    }
+                },
+                Err(rejection) => (rejection.id.clone(), self.refused(Failure::from(rejection).into())),
             },
-            Message::Binary(_) => {
-                self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
-                self.answer(None, ServerMessage::Error(binary_frame()))?;
-            }
-            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Binary(_) => (None, self.refused(binary_frame())),
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(_) | Message::Frame(_) => return Err(Over(None)),
-        }
+        };
+        self.answer_all(requests).await?;
+        self.answer(reply_to, answer)?;
         self.make_room().await
+    }
+
+    fn refused(&self, error: ErrorInfo) -> ServerMessage {
+        self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
+        ServerMessage::Error(error)
+    }
+
+    /// Answers what was begun, in the order in which it was asked.
+    async fn answer_all(&mut self, requests: &mut Requests) -> Result<(), Over> {
+        while let Some((id, answer)) = requests.next().await {
+            self.answer(Some(id), answer)?;
+            self.make_room().await?;
+        }
+        Ok(())
     }
 
     fn answer(&mut self, reply_to: Option<FrameId>, message: ServerMessage) -> Result<(), Over> {

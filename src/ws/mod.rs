@@ -4,6 +4,7 @@ mod connection;
 mod deadlines;
 mod echo;
 mod fault;
+mod requests;
 mod socket;
 mod upgrade;
 

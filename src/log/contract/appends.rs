@@ -68,7 +68,7 @@ pub(crate) async fn a_conflict_writes_nothing_at_all(opened: Opened) {
     let before = store.world(world).await.unwrap();
     for stale in [1, 7, u64::MAX] {
         let write = Append {
-            key: Some(key("u", "k", now_ms())),
+            keys: vec![key("u", "k", now_ms())],
             secrets: vec![set_secret("a1", Some("sk"))],
             busy: true,
             title: Some(Some("t".into())),
@@ -78,7 +78,7 @@ pub(crate) async fn a_conflict_writes_nothing_at_all(opened: Opened) {
         assert_eq!(outcome, Appended::Conflict { head: 0 }, "expected head {stale}");
     }
     assert_eq!(store.world(world).await.unwrap(), before);
-    assert_eq!(store.find_key(world, "u", "k").await.unwrap(), None);
+    assert_eq!(find_key(&*store, world, "u", "k").await.unwrap(), None);
     assert!(store.secrets(world).await.unwrap().is_empty());
     assert!(whole(&*store, world).await.is_empty());
 }
@@ -89,13 +89,13 @@ pub(crate) async fn an_append_without_drafts_writes_the_rest(opened: Opened) {
     let write = Append {
         title: Some(Some("한국어".into())),
         busy: true,
-        key: Some(key("u", "k", now_ms())),
+        keys: vec![key("u", "k", now_ms())],
         ..append(world, 0, Vec::new())
     };
     assert_eq!(done(&*store, write).await, 0);
     let entry = store.world(world).await.unwrap().unwrap();
     assert_eq!((entry.title.as_deref(), entry.busy), (Some("한국어"), true));
-    assert!(store.find_key(world, "u", "k").await.unwrap().is_some());
+    assert!(find_key(&*store, world, "u", "k").await.unwrap().is_some());
 
     assert_eq!(done(&*store, append(world, 0, drafts(1))).await, 1);
     let entry = store.world(world).await.unwrap().unwrap();
@@ -108,27 +108,27 @@ pub(crate) async fn an_append_without_drafts_writes_the_rest(opened: Opened) {
 pub(crate) async fn a_known_key_is_a_duplicate_in_its_scope_only(opened: Opened) {
     let store = opened.store;
     let (world, other) = (make_world(&*store).await, make_world(&*store).await);
-    let with = |world, head, key| Append { key: Some(key), ..append(world, head, drafts(1)) };
+    let with = |world, head, key| Append { keys: vec![key], ..append(world, head, drafts(1)) };
     let (now, expired) = (now_ms(), now_ms() - 24 * HOUR_MS - 60_000);
     done(&*store, with(world, 0, key("u", "k", now))).await;
 
     let known = KeyRecord { fingerprint: [7; 32], answer: Bytes::from_static(b"{}"), at_ms: now };
-    assert_eq!(store.find_key(world, "u", "k").await.unwrap(), Some(known.clone()));
+    assert_eq!(find_key(&*store, world, "u", "k").await.unwrap(), Some(known.clone()));
     for head in [1, 0] {
         let again = store.append(with(world, head, key("u", "k", now))).await.unwrap();
         assert_eq!(again, Appended::Duplicate(known.clone()), "expected head {head}");
     }
     assert_eq!(store.head(world).await.unwrap().unwrap().head, 1);
     for (world, user, name) in [(other, "u", "k"), (world, "v", "k"), (world, "u", "K")] {
-        assert_eq!(store.find_key(world, user, name).await.unwrap(), None, "{user} {name}");
+        assert_eq!(find_key(&*store, world, user, name).await.unwrap(), None, "{user} {name}");
     }
     done(&*store, with(other, 0, key("u", "k", now))).await;
     done(&*store, with(world, 1, key("v", "k", now))).await;
 
     done(&*store, with(world, 2, key("u", "old", expired))).await;
-    assert_eq!(store.find_key(world, "u", "old").await.unwrap(), None);
+    assert_eq!(find_key(&*store, world, "u", "old").await.unwrap(), None);
     done(&*store, with(world, 3, key("u", "old", now))).await;
-    assert_eq!(store.find_key(world, "u", "old").await.unwrap().map(|k| k.at_ms), Some(now));
+    assert_eq!(find_key(&*store, world, "u", "old").await.unwrap().map(|k| k.at_ms), Some(now));
 }
 
 pub(crate) async fn secrets_are_set_replaced_and_removed(opened: Opened) {

@@ -84,8 +84,8 @@ fn drafts(count: usize) -> Vec<Draft> {
 }
 
 pub(crate) fn append(world: WorldId, expected_head: u64, drafts: Vec<Draft>) -> Append {
-    let (key, secrets, title) = (None, Vec::new(), None);
-    Append { world, expected_head, drafts, key, secrets, busy: false, title }
+    let (keys, secrets, title) = (Vec::new(), Vec::new(), None);
+    Append { world, expected_head, drafts, keys, secrets, busy: false, title }
 }
 
 fn key(user: &str, key: &str, at_ms: i64) -> KeyWrite {
@@ -128,6 +128,18 @@ pub(crate) async fn make_world(store: &dyn Store) -> WorldId {
     let user = format!("anon_{}", Uuid::new_v4());
     make_user(store, &user).await;
     create(store, new_world(&user, "w")).await.id
+}
+
+/// What is known of one key.
+pub(crate) async fn find_key(
+    store: &dyn Store,
+    world: WorldId,
+    user: &str,
+    key: &str,
+) -> Result<Option<KeyRecord>, Error> {
+    let mut found = store.find_keys(world, user, &[key]).await?;
+    assert_eq!(found.len(), 1);
+    Ok(found.remove(0))
 }
 
 async fn done(store: &dyn Store, write: Append) -> u64 {

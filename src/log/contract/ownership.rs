@@ -35,7 +35,7 @@ pub(crate) async fn a_deleted_world_is_gone_altogether(opened: Opened) {
     make_user(&*store, "u").await;
     let old = create(&*store, new_world("u", "w")).await;
     let write = Append {
-        key: Some(key("u", "k", now_ms())),
+        keys: vec![key("u", "k", now_ms())],
         secrets: vec![set_secret("a1", Some("sk"))],
         ..append(old.id, 0, drafts(2500))
     };
@@ -48,7 +48,7 @@ pub(crate) async fn a_deleted_world_is_gone_altogether(opened: Opened) {
     assert_ne!(new.head.epoch, old.head.epoch);
     assert!(whole(&*store, new.id).await.is_empty());
     assert!(store.secrets(new.id).await.unwrap().is_empty());
-    assert_eq!(store.find_key(new.id, "u", "k").await.unwrap(), None);
+    assert_eq!(find_key(&*store, new.id, "u", "k").await.unwrap(), None);
     done(&*store, append(new.id, 0, drafts(3))).await;
     assert_eq!(whole(&*store, new.id).await.len(), 3);
 
@@ -59,7 +59,7 @@ pub(crate) async fn a_deleted_world_is_gone_altogether(opened: Opened) {
         store.append(append(old.id, 0, drafts(1))).await.err(),
         store.read(old.id, 0, ALL).await.err(),
         store.read_before(old.id, 9, ALL).await.err(),
-        store.find_key(old.id, "u", "k").await.err(),
+        find_key(&*store, old.id, "u", "k").await.err(),
         store.secrets(old.id).await.err(),
         store.save_snapshot(old.id, snapshot).await.err(),
         store.latest_snapshot(old.id).await.err(),

@@ -89,7 +89,7 @@ pub(crate) async fn nothing_is_lost_by_reopening(opened: Opened) {
     };
     let world = create(&*store, first).await.id;
     let write = Append {
-        key: Some(key("u", "k", now_ms())),
+        keys: vec![key("u", "k", now_ms())],
         secrets: vec![set_secret("a1", Some("sk"))],
         busy: true,
         ..append(world, 1, drafts(20))
@@ -118,7 +118,7 @@ pub(crate) async fn nothing_is_lost_by_reopening(opened: Opened) {
     assert_eq!(store.busy_worlds().await.unwrap(), [world]);
     assert_eq!(store.secrets(world).await.unwrap()[0].1.expose(), "sk");
     for name in ["k", "made"] {
-        assert!(store.find_key(world, "u", name).await.unwrap().is_some(), "{name}");
+        assert!(find_key(&*store, world, "u", name).await.unwrap().is_some(), "{name}");
     }
     assert_eq!(store.find_session(TokenHash::of("u"), now_ms()).await.unwrap().as_deref(), Some("u"));
     assert_eq!(done(&*store, append(world, 21, drafts(1))).await, 22);

@@ -25,10 +25,10 @@ pub(super) fn world(conn: &Connection, world: WorldId) -> Result<World, Error> {
 
 pub(super) fn append(conn: &Connection, append: &Append, keys_since_ms: i64) -> Result<Appended, Error> {
     let World { num, head } = world(conn, append.world)?;
-    if let Some(key) = &append.key
-        && let Some(known) = keys::find(conn, num, &key.user, &key.key, keys_since_ms)?
-    {
-        return Ok(Appended::Duplicate(known));
+    for key in &append.keys {
+        if let Some(known) = keys::find(conn, num, &key.user, &key.key, keys_since_ms)? {
+            return Ok(Appended::Duplicate(known));
+        }
     }
     if head.head != append.expected_head {
         return Ok(Appended::Conflict { head: head.head });
@@ -42,7 +42,7 @@ pub(super) fn append(conn: &Connection, append: &Append, keys_since_ms: i64) -> 
     if let Some(title) = &append.title {
         conn.prepare_cached("UPDATE worlds SET title = ?2 WHERE num = ?1")?.execute(params![num, title])?;
     }
-    if let Some(key) = &append.key {
+    for key in &append.keys {
         keys::insert(conn, num, key)?;
     }
     for secret in &append.secrets {

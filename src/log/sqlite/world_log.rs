@@ -26,11 +26,12 @@ impl WorldLog for Sqlite {
         Box::pin(self.reading(move |conn| Ok(worlds::by_id(conn, world)?.map(|entry| entry.head))))
     }
 
-    fn find_key<'a>(&'a self, world: WorldId, user: &'a str, key: &'a str) -> Answer<'a, Option<KeyRecord>> {
-        let (user, key, since) = (user.to_owned(), key.to_owned(), self.keys_since_ms());
+    fn find_keys(&self, world: WorldId, user: &str, keys: &[&str]) -> Answer<'_, Vec<Option<KeyRecord>>> {
+        let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+        let (user, since) = (user.to_owned(), self.keys_since_ms());
         Box::pin(self.reading(move |conn| {
             let num = records::world(conn, world)?.num;
-            keys::find(conn, num, &user, &key, since)
+            keys.iter().map(|key| keys::find(conn, num, &user, key, since)).collect()
         }))
     }
 

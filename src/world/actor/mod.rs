@@ -1,17 +1,18 @@
 //! The actor of one world: the only one that decides, appends and publishes for it, one request at a time.
 //!
-//! Request → [`World::decide`] → append to the log → [`World::apply`] → publish (`append.rs`). Nothing is told to
-//! anybody before it is durable. Turns run in tasks beside it (`running.rs`); their ends come back here.
+//! Requests → [`World::decide`] and [`World::apply`], one after the other (`execute.rs`) → one append to the log for
+//! all that waited → publish (`commit.rs`). Nothing is told to anybody before it is durable. Turns run in tasks beside
+//! it (`running.rs`); their ends come back here.
 
-mod append;
+mod commit;
+mod execute;
 mod running;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{AbortHandle, Id, JoinSet},
@@ -20,33 +21,38 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    cell::{Key, View, WorldCell},
+    cell::{View, WorldCell},
     command::{Command, Outcome},
-    decide::{Context, Decision},
-    fingerprint::fingerprint,
     gate::Pass,
     load::load,
-    refusal::storage,
     reply::LiveReply,
     state::World,
-    time::now_ms,
     turns::Ending,
 };
 use crate::{
     error::Failure,
-    log::{KeyWrite, Secret},
-    protocol::{AgentName, ErrorCode, MessageId, ModelName, ProviderName},
+    log::Secret,
+    protocol::{AgentName, IdempotencyKey, MessageId, ModelName, ProviderName},
 };
 
+/// Letters that are opened at once, and whose requests share an append.
+pub const BATCH: usize = 64;
 /// Turns that waited for their place, or say whom they asked.
 const INTERNAL_QUEUE: usize = 64;
 
 pub enum Mail {
-    Execute { command: Box<Command>, key: Option<Key>, answer: oneshot::Sender<Result<Outcome, Failure>> },
+    Execute(Box<Request>),
     View(oneshot::Sender<Result<View, Failure>>),
     IsBusy(oneshot::Sender<bool>),
     Interrupt(oneshot::Sender<Result<(), Failure>>),
     Close(oneshot::Sender<()>),
+}
+
+/// A command, and who waits for what it does.
+pub struct Request {
+    pub command: Command,
+    pub key: Option<IdempotencyKey>,
+    pub answer: oneshot::Sender<Result<Outcome, Failure>>,
 }
 
 /// Mail on its way.
@@ -70,7 +76,10 @@ struct Running {
 
 struct Actor {
     cell: Arc<WorldCell>,
+    /// Runs ahead of the log while an append is under way.
     world: World,
+    /// An append failed: `world` is not what the log says, and is built anew before it is used.
+    stale: bool,
     secrets: HashMap<AgentName, Secret>,
     running: HashMap<MessageId, Running>,
     turns: JoinSet<Ending>,
@@ -100,6 +109,7 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::Receiver<Letter>) {
         cell,
         snapshot_at: loaded.snapshot_at,
         world: loaded.world,
+        stale: false,
         secrets: loaded.secrets,
         running: HashMap::new(),
         turns: JoinSet::new(),
@@ -118,7 +128,7 @@ fn refuse_all(mut inbox: mpsc::Receiver<Letter>, failure: Failure) {
     inbox.close();
     while let Ok(letter) = inbox.try_recv() {
         match letter.mail {
-            Mail::Execute { answer, .. } => drop(answer.send(Err(failure.clone()))),
+            Mail::Execute(request) => drop(request.answer.send(Err(failure.clone()))),
             Mail::Interrupt(answer) => drop(answer.send(Err(failure.clone()))),
             Mail::View(answer) => drop(answer.send(Err(failure.clone()))),
             Mail::IsBusy(_) | Mail::Close(_) => {}
@@ -130,17 +140,21 @@ impl Actor {
     async fn serve(&mut self, inbox: &mut mpsc::Receiver<Letter>) {
         let idle_unload = self.cell.services.settings.idle_unload;
         let mut idle_since = Instant::now();
+        let mut letters = Vec::new();
         loop {
             let idle = self.running.is_empty() && self.at_the_gate.is_empty() && self.retry_at.is_none();
             let retry_at = self.retry_at;
             tokio::select! {
-                letter = inbox.recv() => {
-                    let Some(Letter { mail, _on_the_way }) = letter else { return };
-                    drop(_on_the_way);
-                    idle_since = Instant::now();
-                    if !self.answer(mail).await {
+                count = inbox.recv_many(&mut letters, BATCH) => {
+                    let open = count > 0 && self.open(letters.drain(..).map(|letter| letter.mail).collect()).await;
+                    if !open {
                         return;
                     }
+                    if letters.capacity() > 1 {
+                        // A world at rest keeps no room for many.
+                        letters = Vec::new();
+                    }
+                    idle_since = Instant::now();
                 }
                 Some(note) = self.notes.1.recv() => self.note(note).await,
                 Some(ended) = self.turns.join_next_with_id(), if !self.turns.is_empty() => {
@@ -161,14 +175,31 @@ impl Actor {
         }
     }
 
-    /// `false`: the world is closed.
+    /// Answers in the order of arrival; requests that follow each other share an append. `false`: the world is closed.
+    async fn open(&mut self, mails: Vec<Mail>) -> bool {
+        let mut requests = Vec::new();
+        for mail in mails {
+            match mail {
+                Mail::Execute(request) => requests.push(*request),
+                other => {
+                    self.execute(std::mem::take(&mut requests)).await;
+                    if !self.answer(other).await {
+                        return false;
+                    }
+                }
+            }
+        }
+        self.execute(requests).await;
+        true
+    }
+
     async fn answer(&mut self, mail: Mail) -> bool {
         match mail {
-            Mail::Execute { command, key, answer } => {
-                let outcome = self.execute(&command, key).await;
-                let _ = answer.send(outcome);
+            Mail::Execute(request) => self.execute(vec![*request]).await,
+            Mail::View(answer) => {
+                let view = self.fresh().await.map(|()| self.view());
+                let _ = answer.send(view);
             }
-            Mail::View(answer) => drop(answer.send(Ok(self.view()))),
             Mail::IsBusy(answer) => drop(answer.send(self.world.is_busy() || !self.unrecorded.is_empty())),
             Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
             Mail::Close(answer) => {
@@ -188,55 +219,6 @@ impl Actor {
             turn_limit: self.world.turn_limit,
             agents: self.world.public_agents(),
         }
-    }
-
-    async fn execute(&mut self, command: &Command, key: Option<Key>) -> Result<Outcome, Failure> {
-        let services = self.cell.services.clone();
-        let print = match &key {
-            Some(_) => fingerprint(&services.installation_key, self.cell.id, command)?,
-            None => [0; 32],
-        };
-        if let Some(Key { user, key }) = &key {
-            let known = services.log.find_key(self.cell.id, user, key.as_str()).await.map_err(storage)?;
-            if let Some(known) = known {
-                if known.fingerprint != print {
-                    let text = "this idempotency key was used for a different request";
-                    return Err(Failure::new(ErrorCode::Conflict, text));
-                }
-                let answer = serde_json::from_slice(&known.answer).map_err(Failure::internal)?;
-                return Ok(Outcome { answer, duplicate: true });
-            }
-        }
-        let new_work = matches!(command, Command::Chat { .. } | Command::Retry { .. });
-        if new_work && services.draining.load(Ordering::Relaxed) {
-            let text = "the server is about to stop; send this again in a moment";
-            return Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(2_000));
-        }
-        if matches!(command, Command::Reload) {
-            self.reload().await?;
-        }
-        let decision = self.decide(command)?;
-        let answer = decision.answer.clone();
-        let key = match key {
-            Some(Key { user, key }) => Some(KeyWrite {
-                user,
-                key: key.to_string(),
-                fingerprint: print,
-                answer: Bytes::from(serde_json::to_vec(&answer).map_err(Failure::internal)?),
-                at_ms: now_ms(),
-            }),
-            None => None,
-        };
-        self.commit(decision, key).await?;
-        self.bound_log().await;
-        self.schedule();
-        Ok(Outcome { answer, duplicate: false })
-    }
-
-    fn decide(&self, command: &Command) -> Result<Decision, Failure> {
-        let text_of = |reply: &MessageId| self.running.get(reply).map_or_else(String::new, |r| r.live.freeze());
-        let mut context = Context { at_ms: now_ms(), mint: &mut mint, text_of: &text_of };
-        self.world.decide(command, &mut context)
     }
 }
 

@@ -10,15 +10,16 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Actor, Note, Running, mint};
+use super::{Actor, Note, Running, commit::Ahead, mint};
 use crate::{
     error::Failure,
     protocol::{AgentName, ErrorCode, FinishReason, MessageId},
     world::{
-        decide::{Context, Decision},
+        decide::Context,
         event::Event,
         gate::Pass,
         reply::LiveReply,
+        state::World,
         time::now_ms,
         turn,
         turns::Ending,
@@ -81,22 +82,36 @@ impl Actor {
                 }
             }
             Note::Chosen { agent, provider, model } => {
-                let event = Event::ProviderChosen { agent_name: agent, provider, model };
-                if let Err(failure) = self.commit(Decision::done(vec![event]), None).await {
+                let chosen = Event::ProviderChosen { agent_name: agent, provider, model };
+                if let Err(failure) = self.record(|_, _| Some(vec![chosen])).await {
                     failure.log();
                 }
             }
         }
     }
 
-    pub(super) async fn start(&mut self, agent: &AgentName, pass: Pass) {
-        let no_text = |_: &MessageId| String::new();
-        let at_ms = now_ms();
+    /// Decides and appends what no request asked for. Returns the reply that starts with it, if one does.
+    async fn record(
+        &mut self,
+        decide: impl FnOnce(&World, &mut Context<'_>) -> Option<Vec<Event>>,
+    ) -> Result<Option<Arc<LiveReply>>, Failure> {
+        self.fresh().await?;
+        let (at_ms, no_text) = (now_ms(), |_: &MessageId| String::new());
         let mut context = Context { at_ms, mint: &mut mint, text_of: &no_text };
-        let Some(events) = self.world.start_turn(agent.as_str(), &mut context) else { return };
-        let decision = Decision::done(events);
-        let ids = match self.append(&decision, None, at_ms).await {
-            Ok(ids) => ids,
+        let events = decide(&self.world, &mut context).unwrap_or_default();
+        let started = match events.first() {
+            Some(Event::ReplyStarted { reply }) => Some(Arc::new(LiveReply::new(reply.clone()))),
+            _ => None,
+        };
+        let mut ahead = Ahead::default();
+        ahead.stage(&mut self.world, at_ms, events);
+        self.commit(ahead, started.clone()).await?;
+        Ok(started)
+    }
+
+    async fn start(&mut self, agent: &AgentName, pass: Pass) {
+        let live = match self.record(|world, context| world.start_turn(agent.as_str(), context)).await {
+            Ok(live) => live,
             Err(failure) => {
                 // The turn still waits; it is tried again.
                 failure.log();
@@ -104,11 +119,8 @@ impl Actor {
                 return;
             }
         };
-        let Some(Event::ReplyStarted { reply }) = decision.events.first() else {
-            return self.take_in(&decision.events, &ids, at_ms, None);
-        };
-        let live = Arc::new(LiveReply::new(reply.clone()));
-        self.take_in(&decision.events, &ids, at_ms, Some(live.clone()));
+        let Some(live) = live else { return };
+        let reply = &live.reply;
         let Some(call) = turn::call(&self.world, &self.cell, agent, &self.secrets) else {
             self.unrecorded.push((reply.message_id.clone(), turn::failed()));
             return self.record_ends().await;
@@ -140,19 +152,22 @@ impl Actor {
 
     /// Records the ends that wait for it. What storage refuses is tried again later: an end is never lost.
     pub(super) async fn record_ends(&mut self) {
-        while let Some((reply, ending)) = self.unrecorded.pop() {
-            let no_text = |_: &MessageId| String::new();
-            let mut context = Context { at_ms: now_ms(), mint: &mut mint, text_of: &no_text };
-            let Some(events) = self.world.end_turn(&reply, ending.clone(), &mut context) else {
-                self.running.remove(&reply);
-                continue;
-            };
-            if let Err(failure) = self.commit(Decision::done(events), None).await {
+        while let Some((reply, ending)) = self.unrecorded.last().cloned() {
+            let mut known = true;
+            let ended = self.record(|world, context| {
+                let events = world.end_turn(&reply, ending, context);
+                known = events.is_some();
+                events
+            });
+            if let Err(failure) = ended.await {
                 failure.log();
-                self.unrecorded.push((reply, ending));
                 self.retry_at = Some(Instant::now() + RETRY);
                 return;
             }
+            if !known {
+                self.running.remove(&reply);
+            }
+            self.unrecorded.retain(|(known, _)| *known != reply);
         }
         self.bound_log().await;
         self.schedule();

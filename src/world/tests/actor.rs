@@ -2,13 +2,15 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use futures_util::future::join_all;
+
 use super::{
     house::{House, Listener},
-    stage::chat,
+    stage::{chat, name, script},
 };
 use crate::{
-    protocol::{ErrorCode, EventKind, IdempotencyKey},
-    world::{Answer, Command, Filter, Key, Settings},
+    protocol::{ErrorCode, EventKind, IdempotencyKey, WritableStatus},
+    world::{Answer, Command, Filter, Outcome, Settings},
 };
 
 fn everything() -> Filter {
@@ -120,7 +122,7 @@ async fn draining() {
 #[tokio::test]
 async fn a_key_makes_a_request_happen_once() {
     let house = House::new(Settings::default()).await;
-    let key = |key: &str| Some(Key { user: house.cell().user.clone(), key: IdempotencyKey::try_from(key).unwrap() });
+    let key = |key: &str| Some(IdempotencyKey::try_from(key).unwrap());
     let first = house.cell().execute(chat("human", "@nobody", None), key("k")).await.unwrap();
     let head = house.cell().hub.head();
     let again = house.cell().execute(chat("human", "@nobody", None), key("k")).await.unwrap();
@@ -130,6 +132,40 @@ async fn a_key_makes_a_request_happen_once() {
     assert_eq!(house.cell().hub.head(), head);
     house.cell().execute(chat("human", "@nobody", None), key("l")).await.unwrap();
     assert!(house.cell().hub.head() > head);
+}
+
+fn create(agent: &str) -> Command {
+    Command::CreateAgent { name: name(agent), status: WritableStatus::Active, config: script() }
+}
+
+/// Requests that wait together share an append, and each sees what those before it have done.
+#[tokio::test]
+async fn requests_that_come_together() {
+    let house = House::new(Settings::default()).await;
+    let mut tail = house.tail();
+    let (cell, key) = (house.cell().clone(), |key: &str| Some(IdempotencyKey::try_from(key).unwrap()));
+    let appends = house.sqlite.stats().requests;
+    let requests = [
+        (create("cleo"), None),
+        (create("Cleo"), None),
+        (chat("human", "@nobody one", None), key("k")),
+        (chat("human", "@nobody one", None), key("k")),
+        (chat("human", "@nobody two", None), key("k")),
+        (chat("human", "@nobody three", None), None),
+    ];
+    let outcomes = join_all(requests.map(|(command, key)| cell.execute(command, key))).await;
+    assert_eq!(house.sqlite.stats().requests - appends, 1);
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Ok(Outcome { answer: Answer::Accepted { seq, .. }, duplicate }) => format!("{seq} {duplicate}"),
+            Ok(Outcome { answer, .. }) => format!("{answer:?}").chars().take(5).collect(),
+            Err(failure) => failure.code.to_string(),
+        })
+        .collect();
+    assert_eq!(told, ["Agent", "CONFLICT", "5 false", "5 true", "CONFLICT", "8 false"]);
+    let heard = tail.until("message @nobody three").await;
+    assert_eq!(heard, ["agent-created", "message @nobody one", "settled", "message @nobody three"]);
 }
 
 /// The state leaves the memory when nothing runs, although somebody listens, and comes back when asked.

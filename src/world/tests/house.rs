@@ -79,6 +79,7 @@ impl Provider for Parrot {
 pub struct House {
     pub worlds: Worlds,
     pub entered: Entered,
+    pub sqlite: Arc<Sqlite>,
     calls: mpsc::UnboundedReceiver<Puppet>,
     dir: Arc<TempDir>,
 }
@@ -94,7 +95,8 @@ impl House {
     }
 
     async fn open(dir: Arc<TempDir>, settings: Settings, talkative: bool) -> Self {
-        let log: Arc<dyn Store> = Arc::new(Sqlite::open(&Options::new(dir.path().join("data"))).unwrap());
+        let sqlite = Arc::new(Sqlite::open(&Options::new(dir.path().join("data"))).unwrap());
+        let log: Arc<dyn Store> = sqlite.clone();
         let (puppets, calls) = mpsc::unbounded_channel();
         let provider: Arc<dyn Provider> = if talkative { Arc::new(Parrot) } else { Arc::new(Puppets(puppets)) };
         let services = Arc::new(Services {
@@ -113,7 +115,7 @@ impl House {
         let wanted = Wanted { name: &name, template: &template, persistent: true, title: None };
         let (entered, _) = worlds.open_or_create(USER, wanted).await.unwrap();
         worlds.resume().await.unwrap();
-        Self { worlds, entered, calls, dir }
+        Self { worlds, entered, sqlite, calls, dir }
     }
 
     /// The server is gone, in whatever state it was, and starts anew.

@@ -44,7 +44,7 @@ fn write(outbox: &Outbox, reply: &Arc<LiveReply>, chunk: &str) {
 fn events_wait_in_order() {
     let outbox = live(1_000);
     for seq in 1..=5 {
-        assert!(outbox.offer(seq, &Arc::new(push(10))));
+        assert!(outbox.offer(&[(seq, Arc::new(push(10)))]));
     }
     let (items, state) = outbox.take(3);
     assert_eq!((describe(&items), state), (vec!["1".into(), "2".into(), "3".into()], State::Live));
@@ -56,15 +56,15 @@ fn events_wait_in_order() {
 #[test]
 fn past_its_limit_an_outbox_forgets_everything() {
     let outbox = Outbox::new(Filter::chat(), 25);
-    assert!(!outbox.offer(1, &Arc::new(push(1))));
+    assert!(!outbox.offer(&[(1, Arc::new(push(1)))]));
     outbox.go_live(&[]);
-    assert!(outbox.offer(2, &Arc::new(push(10))) && outbox.offer(3, &Arc::new(push(10))));
-    assert!(!outbox.offer(4, &Arc::new(push(10))));
+    assert!(outbox.offer(&[(2, Arc::new(push(10)))]) && outbox.offer(&[(3, Arc::new(push(10)))]));
+    assert!(!outbox.offer(&[(4, Arc::new(push(10)))]));
     let (items, state) = outbox.take(10);
     assert_eq!((items.len(), state), (0, State::Behind));
-    assert!(!outbox.offer(5, &Arc::new(push(1))));
+    assert!(!outbox.offer(&[(5, Arc::new(push(1)))]));
     outbox.go_live(&[]);
-    assert!(outbox.offer(6, &Arc::new(push(1))));
+    assert!(outbox.offer(&[(6, Arc::new(push(1)))]));
     assert_eq!(describe(&outbox.take(10).0), ["6"]);
 }
 
@@ -73,11 +73,11 @@ fn past_its_limit_an_outbox_forgets_everything() {
 fn a_large_event_alone_is_let_through() {
     let outbox = live(25);
     for seq in 1..=3 {
-        assert!(outbox.offer(seq, &Arc::new(push(100))));
+        assert!(outbox.offer(&[(seq, Arc::new(push(100)))]));
         assert_eq!(describe(&outbox.take(10).0), [seq.to_string()]);
     }
     for seq in 4..=20 {
-        assert!(outbox.offer(seq, &Arc::new(push(20))));
+        assert!(outbox.offer(&[(seq, Arc::new(push(20)))]));
         outbox.take(10);
     }
 }
@@ -88,7 +88,7 @@ fn deltas_of_one_reply_become_one() {
     let (one, two) = (Arc::new(LiveReply::new(reply(1))), Arc::new(LiveReply::new(reply(2))));
     write(&outbox, &one, "a");
     write(&outbox, &two, "b");
-    outbox.offer(7, &Arc::new(push(1)));
+    outbox.offer(&[(7, Arc::new(push(1)))]);
     for _ in 0..100 {
         write(&outbox, &one, "aaaa");
     }
@@ -106,7 +106,7 @@ fn deltas_alone_never_pass_the_limit() {
     for _ in 0..1_000 {
         write(&outbox, &one, "0123456789");
     }
-    assert!(outbox.offer(1, &Arc::new(push(60))), "what was merged weighs nothing");
+    assert!(outbox.offer(&[(1, Arc::new(push(60)))]), "what was merged weighs nothing");
     assert_eq!(describe(&outbox.take(10).0), ["merged", "1"]);
 }
 
@@ -127,9 +127,9 @@ fn going_live_in_the_middle_of_a_reply() {
 #[test]
 fn a_closed_outbox_stays_closed() {
     let outbox = live(1_000);
-    outbox.offer(1, &Arc::new(push(1)));
+    outbox.offer(&[(1, Arc::new(push(1)))]);
     outbox.close();
-    assert!(!outbox.offer(2, &Arc::new(push(1))));
+    assert!(!outbox.offer(&[(2, Arc::new(push(1)))]));
     assert_eq!((outbox.take(10).0.len(), outbox.take(10).1), (0, State::Closed));
 }
 
@@ -138,7 +138,7 @@ fn a_closed_outbox_stays_closed() {
 async fn a_wake_up_is_kept() {
     let outbox = live(1_000);
     outbox.take(10);
-    outbox.offer(1, &Arc::new(push(1)));
+    outbox.offer(&[(1, Arc::new(push(1)))]);
     outbox.woken().await;
     assert_eq!(describe(&outbox.take(10).0), ["1"]);
     write(&outbox, &Arc::new(LiveReply::new(reply(1))), "a");

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{CHILD_DIR, child, open};
-use crate::log::contract::{Dice, append, draft, make_world, now_ms, whole};
+use crate::log::contract::{Dice, append, draft, find_key, make_world, now_ms, whole};
 use crate::log::{Append, Appended, KeyWrite, WorldId, WorldLog};
 
 const ROUNDS: u64 = 12;
@@ -62,7 +62,7 @@ async fn what_was_acknowledged_survives_kill_9() {
             }
             // The key was written in the same step as the records, seen or not.
             let last = log.last().unwrap().id.to_string();
-            assert!(store.find_key(*world, "u", &last).await.unwrap().is_some());
+            assert!(find_key(&store, *world, "u", &last).await.unwrap().is_some());
         }
     }
     assert!(total > 500, "only {total} appends were acknowledged");
@@ -92,7 +92,7 @@ async fn appends_until_it_is_killed() {
                     answer: Bytes::new(),
                     at_ms: now_ms(),
                 };
-                let write = Append { key: Some(key), ..append(world, head, drafts) };
+                let write = Append { keys: vec![key], ..append(world, head, drafts) };
                 match store.append(write).await.unwrap() {
                     Appended::Done { head: new } => head = new,
                     other => panic!("{other:?}"),

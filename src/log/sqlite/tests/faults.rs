@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{eventually, open};
-use crate::log::contract::{append, draft, make_user, make_world, now_ms, whole};
+use crate::log::contract::{append, draft, find_key, make_user, make_world, now_ms, whole};
 use crate::log::sqlite::{Options, Sqlite};
 use crate::log::{Append, Appended, Directory, Error, KeyWrite, Snapshot, WorldLog};
 
@@ -140,7 +140,7 @@ async fn what_nobody_can_see_is_removed() {
     for (world, at_ms) in [(deleted, now), (cut, now), (cut, now - 100_000_000)] {
         let head = store.head(world).await.unwrap().unwrap().head;
         let drafts = (0..2500).map(|_| draft("{}")).collect();
-        let write = Append { key: Some(key(at_ms)), ..append(world, head, drafts) };
+        let write = Append { keys: vec![key(at_ms)], ..append(world, head, drafts) };
         store.append(write).await.unwrap();
     }
     store.delete_world(deleted).await.unwrap();
@@ -156,7 +156,7 @@ async fn what_nobody_can_see_is_removed() {
         read.await.unwrap()
     };
     eventually("old rows are removed", async || rows().await == (1000i64, 1i64, 0i64)).await;
-    assert!(store.find_key(cut, "u", &now.to_string()).await.unwrap().is_some());
+    assert!(find_key(&store, cut, "u", &now.to_string()).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! From a decision to what everybody knows: append, then apply and publish.
+//! From what was decided to what everybody knows: append, then publish.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -11,121 +11,120 @@ use crate::{
     log::{Append, Appended, Draft, Error, KeyWrite, Limit, Secret, SecretWrite, Snapshot},
     protocol::{ErrorCode, FinishReason, MessageId},
     world::{
-        decide::{Decision, SecretChange},
-        event::Event,
-        load::load,
-        publish::publish,
-        refusal::storage,
-        reply::LiveReply,
-        time::now_ms,
-        turns::Ending,
+        decide::SecretChange, event::Event, load::load, publish::publish, refusal::storage, reply::LiveReply,
+        state::World, turns::Ending,
     },
 };
 
 /// Records read at once while catching up.
 const PAGE: Limit = Limit { records: 256, bytes: 1024 * 1024 };
 
+/// What is decided and applied, and not in the log yet.
+#[derive(Default)]
+pub(super) struct Ahead {
+    events: Vec<Staged>,
+    pub(super) keys: Vec<KeyWrite>,
+    pub(super) secrets: Vec<SecretChange>,
+}
+
+struct Staged {
+    id: Uuid,
+    at_ms: i64,
+    event: Event,
+}
+
+impl Ahead {
+    /// Lets the state run ahead by these events.
+    pub(super) fn stage(&mut self, world: &mut World, at_ms: i64, events: Vec<Event>) {
+        for event in events {
+            world.apply(world.head + 1, at_ms, &event);
+            self.events.push(Staged { id: Uuid::now_v7(), at_ms, event });
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.secrets.is_empty() && self.keys.is_empty()
+    }
+}
+
 impl Actor {
-    /// Appends, and only then applies and publishes.
-    pub(super) async fn commit(&mut self, decision: Decision, key: Option<KeyWrite>) -> Result<(), Failure> {
-        if decision.events.is_empty() && decision.secrets.is_empty() && key.is_none() {
+    /// Appends, and only then publishes; with a reply that `started`, if one did. When it fails the state is again
+    /// what the log says.
+    pub(super) async fn commit(&mut self, ahead: Ahead, started: Option<Arc<LiveReply>>) -> Result<(), Failure> {
+        if ahead.is_empty() {
             return Ok(());
         }
-        let at_ms = now_ms();
-        let result = self.append(&decision, key, at_ms).await;
-        if result.is_err() {
+        if let Err(failure) = self.append(&ahead).await {
             self.running.values().for_each(|running| running.live.thaw());
+            self.stale = true;
+            if let Err(failure) = self.fresh().await {
+                failure.log();
+            }
+            return Err(failure);
         }
-        let drafts = result?;
-        for SecretChange { agent_name, api_key } in decision.secrets {
+        for SecretChange { agent_name, api_key } in ahead.secrets {
             match api_key {
                 Some(key) => self.secrets.insert(agent_name, Secret::new(key)),
                 None => self.secrets.remove(&agent_name),
             };
         }
-        self.take_in(&decision.events, &drafts, at_ms, None);
+        self.publish(&ahead.events, started);
         Ok(())
     }
 
-    pub(super) async fn append(
-        &mut self,
-        decision: &Decision,
-        key: Option<KeyWrite>,
-        at_ms: i64,
-    ) -> Result<Vec<Uuid>, Failure> {
-        let mut drafts = Vec::with_capacity(decision.events.len());
-        for event in &decision.events {
+    async fn append(&self, ahead: &Ahead) -> Result<(), Failure> {
+        let mut drafts = Vec::with_capacity(ahead.events.len());
+        for Staged { id, at_ms, event } in &ahead.events {
             let body = event.to_record().map_err(Failure::internal)?;
-            drafts.push(Draft { id: Uuid::now_v7(), at_ms, body: Bytes::from(body) });
+            drafts.push(Draft { id: *id, at_ms: *at_ms, body: Bytes::from(body) });
         }
-        let ids: Vec<_> = drafts.iter().map(|draft| draft.id).collect();
+        // What was published last is what the log held when this was decided.
+        let expected_head = self.cell.hub.head();
         let append = Append {
             world: self.cell.id,
-            expected_head: self.world.head,
+            expected_head,
             drafts,
-            key,
-            secrets: decision.secrets.iter().map(secret_write).collect(),
-            busy: self.busy_after(&decision.events),
-            title: decision.events.iter().find_map(|event| match event {
+            keys: ahead.keys.clone(),
+            secrets: ahead.secrets.iter().map(secret_write).collect(),
+            busy: self.world.is_busy(),
+            title: ahead.events.iter().rev().find_map(|staged| match &staged.event {
                 Event::WorldUpdated { title, .. } => Some(title.as_ref().map(ToString::to_string)),
                 _ => None,
             }),
         };
         match self.cell.services.log.append(append).await {
-            Ok(Appended::Done { .. }) => Ok(ids),
+            Ok(Appended::Done { .. }) => Ok(()),
             Ok(Appended::Conflict { head }) => {
                 // Somebody else wrote: what is held here is not the world any more.
-                let cause = format!("log is at {head}, this actor at {}", self.world.head);
-                self.reload().await?;
-                self.catch_up().await?;
+                let cause = format!("log is at {head}, this actor at {expected_head}");
                 Err(Failure::new(ErrorCode::Overloaded, "the world has just changed").retry_after_ms(50).cause(cause))
             }
             Ok(Appended::Duplicate(_)) => {
                 let text = "a request with this idempotency key has just been done; its answer is there now";
                 Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(50))
             }
-            Err(Error::Unknown(cause)) => {
-                let first = ids.first().copied();
-                let before = self.world.head;
-                self.reload().await?;
-                match first {
-                    Some(first) if self.is_logged(before + 1, first).await? => Ok(ids),
-                    _ => Err(storage(Error::Unknown(cause))),
-                }
-            }
+            Err(Error::Unknown(cause)) => match ahead.events.first() {
+                Some(first) if self.is_logged(expected_head + 1, first.id).await? => Ok(()),
+                _ => Err(storage(Error::Unknown(cause))),
+            },
             Err(error) => Err(storage(error)),
         }
     }
 
     /// Whether the record at `seq` is the one with that id.
-    pub(super) async fn is_logged(&self, seq: u64, id: Uuid) -> Result<bool, Failure> {
+    async fn is_logged(&self, seq: u64, id: Uuid) -> Result<bool, Failure> {
         let limit = Limit { records: 1, bytes: usize::MAX };
         let page = self.cell.services.log.read(self.cell.id, seq - 1, limit).await.map_err(storage)?;
         Ok(page.records.first().is_some_and(|record| record.id == id))
     }
 
-    pub(super) fn busy_after(&self, events: &[Event]) -> bool {
-        let mut roots: BTreeSet<_> = self.world.busy_roots().collect();
-        for event in events {
-            match event {
-                Event::Routed { root_id, .. } => drop(roots.insert(root_id)),
-                Event::Settled { root_id } => drop(roots.remove(root_id)),
-                _ => {}
-            }
-        }
-        !roots.is_empty()
-    }
-
-    /// Applies and publishes what the log has taken.
-    pub(super) fn take_in(&mut self, events: &[Event], ids: &[Uuid], at_ms: i64, started: Option<Arc<LiveReply>>) {
+    /// Publishes what the log has taken.
+    fn publish(&mut self, events: &[Staged], started: Option<Arc<LiveReply>>) {
         let mut pushes = Vec::with_capacity(events.len());
         let mut seq = self.cell.hub.head();
-        for (event, id) in events.iter().zip(ids) {
+        for Staged { id, at_ms, event } in events {
             seq += 1;
-            if seq > self.world.head {
-                self.world.apply(seq, at_ms, event);
-            }
-            pushes.extend(publish(&self.cell.name, seq, *id, at_ms, event).map(|push| (seq, push)));
+            pushes.extend(publish(&self.cell.name, seq, *id, *at_ms, event).map(|push| (seq, push)));
             self.cell.services.counters.event(event);
             self.stop_if_ended(event);
         }
@@ -168,11 +167,16 @@ impl Actor {
         self.unrecorded.iter().any(|(known, _)| known == reply)
     }
 
-    /// Builds the state anew from the log; running replies go on.
-    pub(super) async fn reload(&mut self) -> Result<(), Failure> {
+    /// Builds the state anew from the log, if it is not what the log says; running replies go on.
+    pub(super) async fn fresh(&mut self) -> Result<(), Failure> {
+        if !self.stale {
+            return Ok(());
+        }
         let loaded = load(&self.cell).await?;
         self.world = loaded.world;
         self.secrets = loaded.secrets;
+        self.catch_up().await?;
+        self.stale = false;
         Ok(())
     }
 

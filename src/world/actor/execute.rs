@@ -1,0 +1,139 @@
+//! Requests that were waiting together: each is decided on what those before it have done, all of them are appended
+//! at once, and only then is anybody answered.
+
+use std::{collections::HashMap, sync::atomic::Ordering};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{Actor, Request, commit::Ahead, mint};
+use crate::{
+    error::Failure,
+    log::KeyWrite,
+    protocol::{ErrorCode, IdempotencyKey, MessageId},
+    world::{
+        command::{Answer, Command, Outcome},
+        decide::Context,
+        fingerprint::fingerprint,
+        refusal::storage,
+        time::now_ms,
+    },
+};
+
+/// What a key was used for, and what it brought.
+struct Done {
+    fingerprint: [u8; 32],
+    answer: Bytes,
+}
+
+type Known = HashMap<IdempotencyKey, Done>;
+
+/// Who is to be told what, once it is durable.
+type Answers = Vec<(oneshot::Sender<Result<Outcome, Failure>>, Result<Outcome, Failure>)>;
+
+impl Actor {
+    pub(super) async fn execute(&mut self, requests: Vec<Request>) {
+        if requests.is_empty() {
+            return;
+        }
+        let mut known = match self.prepare(&requests).await {
+            Ok(known) => known,
+            Err(failure) => {
+                let refuse = |request: Request| drop(request.answer.send(Err(failure.clone())));
+                return requests.into_iter().for_each(refuse);
+            }
+        };
+        let (mut ahead, mut answers) = (Ahead::default(), Answers::new());
+        for Request { command, key, answer } in requests {
+            if matches!(command, Command::Reload) {
+                // What the log says is wanted; so it must say all.
+                self.finish(std::mem::take(&mut ahead), std::mem::take(&mut answers)).await;
+                self.stale = true;
+                if let Err(failure) = self.fresh().await {
+                    let _ = answer.send(Err(failure));
+                    continue;
+                }
+            }
+            let outcome = self.decide(&command, key, &mut known, &mut ahead);
+            answers.push((answer, outcome));
+        }
+        self.finish(ahead, answers).await;
+        self.bound_log().await;
+        self.schedule();
+    }
+
+    /// Makes sure of the state, and finds out what is known of the keys of these requests.
+    async fn prepare(&mut self, requests: &[Request]) -> Result<Known, Failure> {
+        self.fresh().await?;
+        let keys: Vec<_> = requests.iter().filter_map(|request| request.key.as_ref()).collect();
+        if keys.is_empty() {
+            return Ok(Known::new());
+        }
+        let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
+        let found = self.cell.services.log.find_keys(self.cell.id, &self.cell.user, &names).await.map_err(storage)?;
+        let known = |(key, record): (&&IdempotencyKey, Option<crate::log::KeyRecord>)| {
+            let record = record?;
+            Some(((*key).clone(), Done { fingerprint: record.fingerprint, answer: record.answer }))
+        };
+        Ok(keys.iter().zip(found).filter_map(known).collect())
+    }
+
+    /// Decides one request, unless its key says that it was decided before, and lets the state run ahead.
+    fn decide(
+        &mut self,
+        command: &Command,
+        key: Option<IdempotencyKey>,
+        known: &mut Known,
+        ahead: &mut Ahead,
+    ) -> Result<Outcome, Failure> {
+        let services = self.cell.services.clone();
+        let print = match &key {
+            Some(_) => fingerprint(&services.installation_key, self.cell.id, command)?,
+            None => [0; 32],
+        };
+        if let Some(done) = key.as_ref().and_then(|key| known.get(key)) {
+            if done.fingerprint != print {
+                let text = "this idempotency key was used for a different request";
+                return Err(Failure::new(ErrorCode::Conflict, text));
+            }
+            let answer = serde_json::from_slice(&done.answer).map_err(Failure::internal)?;
+            return Ok(Outcome { answer, duplicate: true });
+        }
+        let new_work = matches!(command, Command::Chat { .. } | Command::Retry { .. });
+        if new_work && services.draining.load(Ordering::Relaxed) {
+            let text = "the server is about to stop; send this again in a moment";
+            return Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(2_000));
+        }
+        let at_ms = now_ms();
+        let text_of = |reply: &MessageId| self.running.get(reply).map_or_else(String::new, |r| r.live.freeze());
+        let mut context = Context { at_ms, mint: &mut mint, text_of: &text_of };
+        let decision = self.world.decide(command, &mut context)?;
+        if let Some(key) = key {
+            let answer = Bytes::from(serde_json::to_vec(&decision.answer).map_err(Failure::internal)?);
+            ahead.keys.push(KeyWrite {
+                user: self.cell.user.clone(),
+                key: key.to_string(),
+                fingerprint: print,
+                answer: answer.clone(),
+                at_ms,
+            });
+            known.insert(key, Done { fingerprint: print, answer });
+        }
+        let answer: Answer = decision.answer;
+        ahead.secrets.extend(decision.secrets);
+        ahead.stage(&mut self.world, at_ms, decision.events);
+        Ok(Outcome { answer, duplicate: false })
+    }
+
+    /// Appends, and then tells everybody. If that fails nothing was done, and a refusal may have been decided on it.
+    async fn finish(&mut self, ahead: Ahead, answers: Answers) {
+        let committed = self.commit(ahead, None).await;
+        for (answer, outcome) in answers {
+            let outcome = match &committed {
+                Ok(()) => outcome,
+                Err(failure) => Err(failure.clone()),
+            };
+            let _ = answer.send(outcome);
+        }
+    }
+}
