@@ -42,7 +42,7 @@ def fanouts(size, running):
     for depth in (1, 16):
         for server in running(FANOUT):
             pace = 0.3 if server.name in PACE else 1
-            events = max(depth, int(96 * size * pace) // depth * depth)
+            events = max(depth, int(30 * depth ** 0.5 * 4 * size * pace) // depth * depth)
             yield f"fan-out {depth}", server.name, play(server, "fanout", depth=depth, events=events)["cpu"]
 
 

@@ -146,12 +146,15 @@ pub async fn next(subscription: &mut Subscription, root: &MessageId) -> (Vec<Byt
     let mut events = Vec::with_capacity(batch.len());
     for delivery in batch {
         match delivery {
-            Delivery::Frame { seq, bytes, settles } => {
-                events.push(sse::event(seq.map(|seq| cell.cursor(seq)).as_ref(), &bytes));
-                if settles.as_ref() == Some(root) {
-                    return (events, Next::Settled);
+            Delivery::Events(batch) => {
+                for (seq, push) in &batch.events {
+                    events.push(sse::event(Some(&cell.cursor(*seq)), &push.bytes));
+                    if push.settles.as_ref() == Some(root) {
+                        return (events, Next::Settled);
+                    }
                 }
             }
+            Delivery::Delta(bytes) => events.push(sse::event(None, &bytes)),
             Delivery::CaughtUp(cursor) => events.push(sse::event(None, &caught_up(cursor))),
             Delivery::Gone => return (events, Next::Over),
         }

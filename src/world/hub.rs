@@ -5,11 +5,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{
-    outbox::{MadeDelta, Outbox},
-    publish::{Push, delta},
+    outbox::{Batch, MadeDelta, Outbox},
+    publish::{Filter, Push, delta},
     reply::{LiveReply, Stretch},
 };
 use crate::protocol::{EventKind, MessageId, WorldName};
+
+/// Filters whose choice is shared by all that have them; beyond that, everybody chooses for themselves.
+const FILTERS: usize = 8;
 
 /// Lock order, outermost first: a reply's text, the hub, an outbox.
 pub struct Hub {
@@ -41,7 +44,21 @@ impl Hub {
             inner.replies.retain(|reply| reply.reply.message_id != *ended);
         }
         let pushes: Vec<_> = pushes.into_iter().map(|(seq, push)| (seq, Arc::new(push))).collect();
-        inner.live.retain(|outbox| outbox.offer(&pushes));
+        let mut batches: Vec<(Filter, Option<Arc<Batch>>)> = Vec::new();
+        inner.live.retain(|outbox| {
+            let known = batches.iter().find(|(filter, _)| *filter == outbox.filter);
+            let batch = match known {
+                Some((_, batch)) => batch.clone(),
+                None => {
+                    let batch = Batch::new(&outbox.filter, &pushes);
+                    if batches.len() < FILTERS {
+                        batches.push((outbox.filter.clone(), batch.clone()));
+                    }
+                    batch
+                }
+            };
+            batch.is_none_or(|batch| outbox.offer(&batch))
+        });
         inner.replies.extend(started);
     }
 

@@ -38,7 +38,7 @@ pub use decide::{Context, Decision, SecretChange};
 pub use event::{Event, Reply, Ticket};
 pub use gate::Gate;
 pub use hub::Hub;
-pub use outbox::Outbox;
+pub use outbox::{Batch, Outbox};
 pub use publish::{Filter, publish};
 pub use refusal::{not_found, storage, unresumable};
 pub use state::World;

@@ -2,7 +2,11 @@
 //! running reply at most one pending delta. Past its limit it forgets everything: the subscriber goes back to
 //! reading the log (docs/DESIGN.md, decision 9).
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -43,8 +47,39 @@ pub enum State {
 }
 
 pub enum Item {
-    Event { seq: u64, push: Arc<Push> },
+    Events(Arc<Batch>),
     Delta { reply: Arc<LiveReply>, made: Option<MadeDelta> },
+}
+
+/// Events that were appended together and pass a filter, with the `seq` of each: chosen once for everyone who has that
+/// filter.
+pub struct Batch {
+    pub events: Vec<(u64, Arc<Push>)>,
+    /// Of all frames together.
+    pub bytes: usize,
+    wire: OnceLock<Bytes>,
+}
+
+impl Batch {
+    /// Those that pass; `None`, if none does.
+    pub fn new(filter: &Filter, events: &[(u64, Arc<Push>)]) -> Option<Arc<Self>> {
+        let passing = events.iter().filter(|(_, push)| filter.passes(push.kind, push.about.as_ref()));
+        let events: Vec<_> = passing.cloned().collect();
+        let bytes = events.iter().map(|(_, push)| push.bytes.len()).sum();
+        (!events.is_empty()).then(|| Arc::new(Self { events, bytes, wire: OnceLock::new() }))
+    }
+
+    /// All frames as they stand on a connection, which the first who needs them makes for everyone.
+    pub fn wire(&self, make: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> Bytes) -> &Bytes {
+        self.wire.get_or_init(|| make(&mut self.events.iter().map(|(_, push)| &push.bytes[..])))
+    }
+}
+
+impl fmt::Debug for Batch {
+    /// Never the text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.events.iter().map(|(seq, _)| seq)).finish()
+    }
 }
 
 /// A delta encoded once for all: usable by whoever has exactly the text before `offset`.
@@ -70,24 +105,17 @@ impl Outbox {
         }
     }
 
-    /// Offers durable events, of which it takes those that pass its filter, and wakes its subscriber once. `false`:
-    /// this outbox is not live (any more).
-    pub(super) fn offer(&self, pushes: &[(u64, Arc<Push>)]) -> bool {
-        let mut passing = pushes.iter().filter(|(_, push)| self.filter.passes(push.kind, push.about.as_ref())).peekable();
-        if passing.peek().is_none() {
-            return true;
-        }
+    /// Offers durable events, and wakes its subscriber once. `false`: this outbox is not live (any more).
+    pub(super) fn offer(&self, batch: &Arc<Batch>) -> bool {
         let mut queue = self.queue.lock();
         if queue.state != State::Live {
             return false;
         }
-        for (seq, push) in passing {
-            queue.bytes += push.bytes.len();
-            if queue.bytes > self.limit && !queue.items.is_empty() {
-                *queue = Queue::default();
-                break;
-            }
-            queue.items.push_back(Item::Event { seq: *seq, push: push.clone() });
+        queue.bytes += batch.bytes;
+        if queue.bytes > self.limit && !(queue.items.is_empty() && batch.events.len() == 1) {
+            *queue = Queue::default();
+        } else {
+            queue.items.push_back(Item::Events(batch.clone()));
         }
         let live = queue.state == State::Live;
         drop(queue);
@@ -135,11 +163,14 @@ impl Outbox {
     /// Takes up to `max` items.
     pub fn take(&self, max: usize) -> (Vec<Item>, State) {
         let mut queue = self.queue.lock();
-        let count = max.min(queue.items.len());
-        let items: Vec<_> = queue.items.drain(..count).collect();
+        let items: Vec<_> = match queue.items.len() > max {
+            true => queue.items.drain(..max).collect(),
+            // An idle subscriber keeps no buffer.
+            false => std::mem::take(&mut queue.items).into(),
+        };
         for item in &items {
             match item {
-                Item::Event { push, .. } => queue.bytes = queue.bytes.saturating_sub(push.bytes.len()),
+                Item::Events(batch) => queue.bytes = queue.bytes.saturating_sub(batch.bytes),
                 Item::Delta { reply, made } => {
                     let freed = made.as_ref().map_or(0, |made| made.bytes.len());
                     queue.bytes = queue.bytes.saturating_sub(freed);
@@ -148,8 +179,6 @@ impl Outbox {
             }
         }
         if queue.items.is_empty() {
-            // An idle subscriber keeps no buffer.
-            queue.items = VecDeque::new();
             queue.pending = Vec::new();
         }
         (items, queue.state)

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{
     cell::WorldCell,
     event::Event,
-    outbox::{Item, Outbox, State},
+    outbox::{Batch, Item, Outbox, State},
     publish::{Filter, delta, publish},
     refusal::{storage, unresumable},
     reply::LiveReply,
@@ -40,11 +40,10 @@ pub struct Subscription {
 /// What a subscriber gets.
 #[derive(Debug)]
 pub enum Delivery {
-    Frame {
-        seq: Option<u64>,
-        bytes: Bytes,
-        settles: Option<MessageId>,
-    },
+    /// Durable events.
+    Events(Arc<Batch>),
+    /// The frame of a stretch of a running reply.
+    Delta(Bytes),
     /// The replay reached the live end.
     CaughtUp(Cursor),
     /// The world was deleted; nothing follows.
@@ -105,39 +104,38 @@ impl Subscription {
         if page.floor > self.cursor {
             return Err(unresumable(UnresumableReason::Expired, self.cell.cursor(page.head)));
         }
-        let mut batch = Vec::with_capacity(page.records.len());
+        let mut events = Vec::with_capacity(page.records.len());
         // Not beyond the hub's head: what is appended but not published yet comes live.
         let head = self.cell.hub.head();
         for record in page.records.into_iter().take_while(|record| record.seq <= head) {
             let event = Event::from_record(&record.body).map_err(Failure::internal)?;
             self.cursor = record.seq;
             let Some(push) = publish(&self.cell.name, record.seq, record.id, record.at_ms, &event) else { continue };
-            if self.outbox.filter.passes(push.kind, push.about.as_ref()) {
-                if let Some(ended) = &push.ends {
-                    self.forget(ended);
-                }
-                batch.push(Delivery::Frame { seq: Some(record.seq), bytes: push.bytes, settles: push.settles });
+            if let Some(ended) = &push.ends {
+                self.forget(ended);
             }
+            events.push((record.seq, Arc::new(push)));
         }
-        Ok(batch)
+        Ok(Batch::new(&self.outbox.filter, &events).map(Delivery::Events).into_iter().collect())
     }
 
     fn take(&mut self) -> Vec<Delivery> {
         let (items, state) = self.outbox.take(BATCH);
-        let name = self.cell.name.clone();
         let empty = items.is_empty();
         let mut batch = Vec::with_capacity(items.len());
         for item in items {
             match item {
-                Item::Event { seq, push } => {
-                    self.cursor = seq;
-                    if let Some(ended) = &push.ends {
-                        self.forget(ended);
+                Item::Events(events) => {
+                    for (seq, push) in &events.events {
+                        self.cursor = *seq;
+                        if let Some(ended) = &push.ends {
+                            self.forget(ended);
+                        }
                     }
-                    let (bytes, settles) = (push.bytes.clone(), push.settles.clone());
-                    batch.push(Delivery::Frame { seq: Some(seq), bytes, settles });
+                    batch.push(Delivery::Events(events));
                 }
                 Item::Delta { reply, made } => {
+                    let cell = self.cell.clone();
                     let sent = self.sent_of(&reply);
                     let bytes = match made {
                         Some(made) if made.offset == *sent => {
@@ -146,10 +144,10 @@ impl Subscription {
                         }
                         _ => reply.since(*sent).map(|stretch| {
                             *sent = stretch.end;
-                            delta(&name, &reply.reply, &stretch)
+                            delta(&cell.name, &reply.reply, &stretch)
                         }),
                     };
-                    batch.extend(bytes.map(|bytes| Delivery::Frame { seq: None, bytes, settles: None }));
+                    batch.extend(bytes.map(Delivery::Delta));
                 }
             }
         }

@@ -16,7 +16,7 @@ use super::{
     deadlines::{Clock, Deadlines, Due},
     fault::fault,
     requests::Requests,
-    socket::Socket,
+    socket::{Socket, texts},
 };
 use crate::{
     error::Failure,
@@ -32,6 +32,8 @@ use crate::{
 
 /// Frames handled before what they cause is flushed.
 const BATCH: usize = 64;
+/// Bytes of events that go to a connection in one piece.
+const TOGETHER: usize = 32 * 1024;
 /// How often a peer that takes nothing is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -42,9 +44,7 @@ pub struct Connection {
     socket: Socket,
     peer: Peer,
     client_id: ClientId,
-    shutdown: Shutdown,
     clock: Clock,
-    revoked: Revocation,
     /// That the server is about to stop.
     told: bool,
 }
@@ -63,9 +63,7 @@ pub(super) struct Over(Option<CloseCode>);
 
 impl Connection {
     pub fn new(counted: Counted, session: Session, socket: Socket, peer: Peer) -> Self {
-        let (shutdown, clock) = (counted.state().shutdown.clone(), Clock::new());
-        let (client_id, revoked) = (Uuid::now_v7(), session.identity.revocation.clone());
-        Self { counted, session, socket, peer, client_id, shutdown, clock, revoked, told: false }
+        Self { counted, session, socket, peer, client_id: Uuid::now_v7(), clock: Clock::new(), told: false }
     }
 
     /// Runs until either side ends it.
@@ -82,13 +80,19 @@ impl Connection {
 
     async fn serve(&mut self) -> Over {
         let mut timer = std::pin::pin!(sleep_until(Instant::now() + self.deadlines().ping));
+        // What is waited for all the time is asked for once, and not anew at every wake-up.
+        let mut phase = std::pin::pin!(next_phase(self.state().shutdown.clone()));
+        let mut revoked = std::pin::pin!(revoked(self.session.identity.revocation.clone()));
         loop {
             let wake = tokio::select! {
                 message = self.socket.next() => Wake::Message(message),
                 batch = deliveries(&mut self.session) => Wake::Deliveries(batch),
                 () = &mut timer => Wake::Timer,
-                phase = self.shutdown.changed() => Wake::Phase(phase),
-                () = self.revoked.wait() => Wake::Revoked,
+                (reached, shutdown) = &mut phase => {
+                    phase.set(next_phase(shutdown));
+                    Wake::Phase(reached)
+                }
+                () = &mut revoked => Wake::Revoked,
             };
             match Box::pin(self.react(wake)).await {
                 Ok(None) => {}
@@ -180,7 +184,9 @@ impl Connection {
             self.state().app.stats.received(messages);
         }
         // What was begun is done, whatever came behind it.
-        self.answer_all(&mut requests).await?;
+        if !requests.are_none() {
+            self.answer_all(&mut requests).await?;
+        }
         handled?;
         // What the requests caused goes out behind their answers, in the same flush.
         match deliveries(&mut self.session).now_or_never() {
@@ -202,7 +208,9 @@ impl Connection {
                     }
                     None => {
                         // What it changes, those before it must not see.
-                        self.answer_all(requests).await?;
+                        if !requests.are_none() {
+                            self.answer_all(requests).await?;
+                        }
                         (Some(frame.id.clone()), protocol::dispatch(&mut self.session, frame).await)
                     }
                 },
@@ -212,9 +220,11 @@ impl Connection {
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(_) | Message::Frame(_) => return Err(Over(None)),
         };
-        self.answer_all(requests).await?;
+        if !requests.are_none() {
+            self.answer_all(requests).await?;
+        }
         self.answer(reply_to, answer)?;
-        self.make_room().await
+        if self.socket.is_full() { self.flush().await } else { Ok(()) }
     }
 
     fn refused(&self, error: ErrorInfo) -> ServerMessage {
@@ -226,7 +236,9 @@ impl Connection {
     async fn answer_all(&mut self, requests: &mut Requests) -> Result<(), Over> {
         while let Some((id, answer)) = requests.next().await {
             self.answer(Some(id), answer)?;
-            self.make_room().await?;
+            if self.socket.is_full() {
+                self.flush().await?;
+            }
         }
         Ok(())
     }
@@ -246,11 +258,6 @@ impl Connection {
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Over> {
         self.state().app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
         self.socket.text(bytes).map_err(|error| Over(fault(&error)))
-    }
-
-    /// Waits until more may be added.
-    async fn make_room(&mut self) -> Result<(), Over> {
-        if self.socket.is_full() { self.flush().await } else { Ok(()) }
     }
 
     /// Writes what waits, as long as the peer takes a byte now and then.
@@ -284,7 +291,21 @@ impl Connection {
         };
         for delivery in batch {
             match delivery {
-                Delivery::Frame { bytes, .. } => self.feed(&bytes)?,
+                // What everybody gets is put into frames once for all, unless it is a lot to hold for each of them.
+                Delivery::Events(batch) if batch.bytes <= TOGETHER => {
+                    let count = batch.events.len() as u64;
+                    self.state().app.stats.frames_out.fetch_add(count, Ordering::Relaxed);
+                    self.socket.framed(batch.wire(texts));
+                }
+                Delivery::Events(batch) => {
+                    for (_, push) in &batch.events {
+                        self.feed(&push.bytes)?;
+                        if self.socket.is_full() {
+                            self.flush().await?;
+                        }
+                    }
+                }
+                Delivery::Delta(bytes) => self.feed(&bytes)?,
                 Delivery::CaughtUp(cursor) => {
                     let message = "The replay has reached the live end.".to_owned();
                     let status = Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } });
@@ -295,7 +316,9 @@ impl Connection {
                     return Err(Over(Some(CloseCode::GONE)));
                 }
             }
-            self.make_room().await?;
+            if self.socket.is_full() {
+                self.flush().await?;
+            }
         }
         Ok(())
     }
@@ -335,6 +358,14 @@ impl Connection {
         let message = "The server is about to stop.".to_owned();
         self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data })))
     }
+}
+
+async fn next_phase(mut shutdown: Shutdown) -> (Phase, Shutdown) {
+    (shutdown.changed().await, shutdown)
+}
+
+async fn revoked(mut revocation: Revocation) {
+    revocation.wait().await;
 }
 
 /// What the session's subscription brings; never, without one.

@@ -20,7 +20,7 @@ pub(super) struct Requests {
 }
 
 enum Answer {
-    Here(ServerMessage),
+    Here(Box<ServerMessage>),
     Coming(BoxFuture<'static, ServerMessage>),
 }
 
@@ -31,11 +31,15 @@ impl Requests {
         let mut answer: BoxFuture<'static, _> = Box::pin(async move { dispatch(&mut session, frame).await });
         // Polling it hands the request to the world; so they arrive there in their order.
         let answer = match poll!(&mut answer) {
-            std::task::Poll::Ready(answer) => Answer::Here(answer),
+            std::task::Poll::Ready(answer) => Answer::Here(Box::new(answer)),
             std::task::Poll::Pending => Answer::Coming(answer),
         };
         self.waiting.push_back((id, answer));
         self.bytes += bytes;
+    }
+
+    pub fn are_none(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Whether no more should be begun before some are answered.
@@ -50,7 +54,7 @@ impl Requests {
             return None;
         };
         match answer {
-            Answer::Here(answer) => Some((id, answer)),
+            Answer::Here(answer) => Some((id, *answer)),
             Answer::Coming(answer) => Some((id, answer.await)),
         }
     }

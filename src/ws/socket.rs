@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::{
     Error, Message,
@@ -104,12 +105,15 @@ impl Socket {
         self.add(OpCode::Control(Control::Ping), &[])
     }
 
+    /// Adds what [`texts`] made.
+    pub fn framed(&mut self, frames: &[u8]) {
+        self.out.extend_from_slice(frames);
+    }
+
     fn add(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Error> {
         let space = if self.out.capacity() == 0 { WRITE } else { 0 };
         self.out.reserve((HEAD + payload.len()).max(space));
-        FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, &mut self.out)?;
-        self.out.extend_from_slice(payload);
-        Ok(())
+        write(opcode, payload, &mut self.out)
     }
 
     /// Writes all that waits. Cancel-safe.
@@ -146,6 +150,23 @@ impl Socket {
         let mut io = Io { stream: &mut self.stream, cx: None, out: &mut self.out, taken: &mut 0 };
         reading.context.close(&mut io, Some(frame))
     }
+}
+
+/// Puts each of these texts into a frame, one behind the other.
+pub fn texts(texts: &mut dyn Iterator<Item = &[u8]>) -> Bytes {
+    let mut frames = Vec::new();
+    for text in texts {
+        if let Err(error) = write(OpCode::Data(Data::Text), text, &mut frames) {
+            unreachable!("writing into memory failed: {error}");
+        }
+    }
+    frames.into()
+}
+
+fn write(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, out)?;
+    out.extend_from_slice(payload);
+    Ok(())
 }
 
 impl Reading {

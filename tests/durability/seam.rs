@@ -65,9 +65,9 @@ async fn trial(cell: &Arc<WorldCell>, after: u64, live: usize) -> Trial {
     while !caught_up || extra < live {
         for delivery in subscription.next().await.expect("the log can be read") {
             match delivery {
-                Delivery::Frame { seq: Some(seq), bytes, .. } => {
-                    got.push((seq, bytes));
-                    extra += usize::from(caught_up);
+                Delivery::Events(batch) => {
+                    got.extend(batch.events.iter().map(|(seq, push)| (*seq, push.bytes.clone())));
+                    extra += if caught_up { batch.events.len() } else { 0 };
                 }
                 Delivery::CaughtUp(cursor) => {
                     assert!(!std::mem::replace(&mut caught_up, true), "caught_up comes once");

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -176,11 +177,29 @@ fn templates(dir: &Path) -> Templates {
 /// end behind its text, and its text is without gap.
 pub struct Listener {
     subscription: Subscription,
-    waiting: std::collections::VecDeque<Delivery>,
+    waiting: std::collections::VecDeque<Heard>,
     pub seqs: Vec<u64>,
     /// Running replies and their text so far.
     texts: Vec<(String, String)>,
     ended: HashSet<String>,
+}
+
+/// A delivery, taken apart.
+enum Heard {
+    Frame(Option<u64>, Bytes),
+    CaughtUp,
+    Gone,
+}
+
+fn one_by_one(delivery: Delivery) -> Vec<Heard> {
+    match delivery {
+        Delivery::Events(batch) => {
+            batch.events.iter().map(|(seq, push)| Heard::Frame(Some(*seq), push.bytes.clone())).collect()
+        }
+        Delivery::Delta(bytes) => vec![Heard::Frame(None, bytes)],
+        Delivery::CaughtUp(_) => vec![Heard::CaughtUp],
+        Delivery::Gone => vec![Heard::Gone],
+    }
 }
 
 impl Listener {
@@ -200,10 +219,10 @@ impl Listener {
     pub async fn next(&mut self) -> String {
         while self.waiting.is_empty() {
             let batch = timeout(PATIENCE, self.subscription.next()).await.expect("something comes").unwrap();
-            self.waiting.extend(batch);
+            self.waiting.extend(batch.into_iter().flat_map(one_by_one));
         }
         match self.waiting.pop_front() {
-            Some(Delivery::Frame { seq, bytes, .. }) => {
+            Some(Heard::Frame(seq, bytes)) => {
                 let text = std::str::from_utf8(&bytes).unwrap();
                 decode_server(text).unwrap();
                 let frame: Value = serde_json::from_str(text).unwrap();
@@ -214,8 +233,8 @@ impl Listener {
                 }
                 self.frame(&frame)
             }
-            Some(Delivery::CaughtUp(_)) => "caught up".to_owned(),
-            _ => "gone".to_owned(),
+            Some(Heard::CaughtUp) => "caught up".to_owned(),
+            Some(Heard::Gone) | None => "gone".to_owned(),
         }
     }
 

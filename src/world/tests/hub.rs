@@ -34,11 +34,14 @@ fn outbox(limit: usize) -> Arc<Outbox> {
 
 fn seqs(outbox: &Outbox) -> Vec<u64> {
     let (items, _) = outbox.take(usize::MAX);
-    let seqs = items.iter().filter_map(|item| match item {
-        Item::Event { seq, .. } => Some(*seq),
-        Item::Delta { .. } => None,
-    });
-    seqs.collect()
+    items.iter().flat_map(seqs_of).collect()
+}
+
+fn seqs_of(item: &Item) -> Vec<u64> {
+    match item {
+        Item::Events(batch) => batch.events.iter().map(|(seq, _)| *seq).collect(),
+        Item::Delta { .. } => Vec::new(),
+    }
 }
 
 #[test]
@@ -101,11 +104,15 @@ fn race(events: u64, limit: usize) {
     let started = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| {
-            for seq in 1..=events {
-                log.lock().push(seq);
-                // Every third is the server's own business: it only moves the head.
-                let pushes = if seq % 3 == 0 { vec![] } else { vec![(seq, push(8))] };
-                hub.publish(seq, pushes, None);
+            let mut head = 0;
+            while head < events {
+                // One to four are appended together. Every third is the server's own business: it only moves the head.
+                let last = events.min(head + 1 + head % 4);
+                let new = head + 1..=last;
+                log.lock().extend(new.clone());
+                let pushes = new.filter(|seq| seq % 3 != 0).map(|seq| (seq, push(8))).collect();
+                hub.publish(last, pushes, None);
+                head = last;
             }
         });
         let (mut cursor, mut reading, mut heard) = (0, true, Vec::new());
@@ -113,9 +120,10 @@ fn race(events: u64, limit: usize) {
             if !reading {
                 let (items, state) = outbox.take(4);
                 for item in items {
-                    let Item::Event { seq, .. } = item else { panic!("no reply runs") };
-                    cursor = seq;
-                    heard.push(seq);
+                    for seq in seqs_of(&item) {
+                        cursor = seq;
+                        heard.push(seq);
+                    }
                 }
                 reading = state == State::Behind;
             } else if hub.go_live(&outbox, cursor) {
@@ -183,9 +191,11 @@ fn a_reply_races_going_live() {
                     let (items, state) = outbox.take(usize::MAX);
                     for item in items {
                         match item {
-                            Item::Event { seq, .. } => {
-                                assert_eq!(seq, cursor + 1);
-                                cursor = seq;
+                            Item::Events(batch) => {
+                                for (seq, _) in &batch.events {
+                                    assert_eq!(*seq, cursor + 1);
+                                    cursor = *seq;
+                                }
                             }
                             Item::Delta { reply, made } => {
                                 assert_eq!(cursor, 1, "text comes after the start and before the end");

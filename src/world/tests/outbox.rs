@@ -8,7 +8,7 @@ use super::live_reply::reply;
 use crate::{
     protocol::EventKind,
     world::{
-        outbox::{Item, MadeDelta, Outbox, State},
+        outbox::{Batch, Item, MadeDelta, Outbox, State},
         publish::{Filter, Push},
         reply::{LiveReply, Stretch},
     },
@@ -16,6 +16,10 @@ use crate::{
 
 pub fn push(size: usize) -> Push {
     Push { bytes: Bytes::from(vec![b'x'; size]), kind: EventKind::Message, about: None, settles: None, ends: None }
+}
+
+fn event(seq: u64, size: usize) -> Arc<Batch> {
+    Batch::new(&Filter::chat(), &[(seq, Arc::new(push(size)))]).unwrap()
 }
 
 fn live(limit: usize) -> Outbox {
@@ -27,7 +31,7 @@ fn live(limit: usize) -> Outbox {
 /// `seq` of an event, the offset of a delta made for all, `merged` for one that is not.
 fn describe(items: &[Item]) -> Vec<String> {
     let items = items.iter().map(|item| match item {
-        Item::Event { seq, .. } => seq.to_string(),
+        Item::Events(batch) => batch.events[0].0.to_string(),
         Item::Delta { made: Some(made), .. } => format!("+{}", made.offset),
         Item::Delta { made: None, .. } => "merged".to_owned(),
     });
@@ -44,7 +48,7 @@ fn write(outbox: &Outbox, reply: &Arc<LiveReply>, chunk: &str) {
 fn events_wait_in_order() {
     let outbox = live(1_000);
     for seq in 1..=5 {
-        assert!(outbox.offer(&[(seq, Arc::new(push(10)))]));
+        assert!(outbox.offer(&event(seq, 10)));
     }
     let (items, state) = outbox.take(3);
     assert_eq!((describe(&items), state), (vec!["1".into(), "2".into(), "3".into()], State::Live));
@@ -56,15 +60,15 @@ fn events_wait_in_order() {
 #[test]
 fn past_its_limit_an_outbox_forgets_everything() {
     let outbox = Outbox::new(Filter::chat(), 25);
-    assert!(!outbox.offer(&[(1, Arc::new(push(1)))]));
+    assert!(!outbox.offer(&event(1, 1)));
     outbox.go_live(&[]);
-    assert!(outbox.offer(&[(2, Arc::new(push(10)))]) && outbox.offer(&[(3, Arc::new(push(10)))]));
-    assert!(!outbox.offer(&[(4, Arc::new(push(10)))]));
+    assert!(outbox.offer(&event(2, 10)) && outbox.offer(&event(3, 10)));
+    assert!(!outbox.offer(&event(4, 10)));
     let (items, state) = outbox.take(10);
     assert_eq!((items.len(), state), (0, State::Behind));
-    assert!(!outbox.offer(&[(5, Arc::new(push(1)))]));
+    assert!(!outbox.offer(&event(5, 1)));
     outbox.go_live(&[]);
-    assert!(outbox.offer(&[(6, Arc::new(push(1)))]));
+    assert!(outbox.offer(&event(6, 1)));
     assert_eq!(describe(&outbox.take(10).0), ["6"]);
 }
 
@@ -73,13 +77,28 @@ fn past_its_limit_an_outbox_forgets_everything() {
 fn a_large_event_alone_is_let_through() {
     let outbox = live(25);
     for seq in 1..=3 {
-        assert!(outbox.offer(&[(seq, Arc::new(push(100)))]));
+        assert!(outbox.offer(&event(seq, 100)));
         assert_eq!(describe(&outbox.take(10).0), [seq.to_string()]);
     }
     for seq in 4..=20 {
-        assert!(outbox.offer(&[(seq, Arc::new(push(20)))]));
+        assert!(outbox.offer(&event(seq, 20)));
         outbox.take(10);
     }
+}
+
+/// What was appended together comes together, or not at all.
+#[test]
+fn a_batch_is_one_item_of_those_that_pass() {
+    let events: Vec<_> = (1..=4)
+        .map(|seq| (seq, Arc::new(Push { kind: if seq == 2 { EventKind::System } else { EventKind::Message }, ..push(10) })))
+        .collect();
+    let batch = Batch::new(&Filter::chat(), &events).unwrap();
+    assert_eq!(batch.events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 3, 4]);
+    assert!(Batch::new(&Filter::new([EventKind::Sse], None), &events).is_none());
+    assert!(live(30).offer(&batch));
+    let small = live(29);
+    assert!(!small.offer(&batch));
+    assert_eq!(small.take(10).1, State::Behind);
 }
 
 #[test]
@@ -88,7 +107,7 @@ fn deltas_of_one_reply_become_one() {
     let (one, two) = (Arc::new(LiveReply::new(reply(1))), Arc::new(LiveReply::new(reply(2))));
     write(&outbox, &one, "a");
     write(&outbox, &two, "b");
-    outbox.offer(&[(7, Arc::new(push(1)))]);
+    outbox.offer(&event(7, 1));
     for _ in 0..100 {
         write(&outbox, &one, "aaaa");
     }
@@ -106,7 +125,7 @@ fn deltas_alone_never_pass_the_limit() {
     for _ in 0..1_000 {
         write(&outbox, &one, "0123456789");
     }
-    assert!(outbox.offer(&[(1, Arc::new(push(60)))]), "what was merged weighs nothing");
+    assert!(outbox.offer(&event(1, 60)), "what was merged weighs nothing");
     assert_eq!(describe(&outbox.take(10).0), ["merged", "1"]);
 }
 
@@ -127,9 +146,9 @@ fn going_live_in_the_middle_of_a_reply() {
 #[test]
 fn a_closed_outbox_stays_closed() {
     let outbox = live(1_000);
-    outbox.offer(&[(1, Arc::new(push(1)))]);
+    outbox.offer(&event(1, 1));
     outbox.close();
-    assert!(!outbox.offer(&[(2, Arc::new(push(1)))]));
+    assert!(!outbox.offer(&event(2, 1)));
     assert_eq!((outbox.take(10).0.len(), outbox.take(10).1), (0, State::Closed));
 }
 
@@ -138,7 +157,7 @@ fn a_closed_outbox_stays_closed() {
 async fn a_wake_up_is_kept() {
     let outbox = live(1_000);
     outbox.take(10);
-    outbox.offer(&[(1, Arc::new(push(1)))]);
+    outbox.offer(&event(1, 1));
     outbox.woken().await;
     assert_eq!(describe(&outbox.take(10).0), ["1"]);
     write(&outbox, &Arc::new(LiveReply::new(reply(1))), "a");
