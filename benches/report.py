@@ -44,7 +44,7 @@ class Page:
 
     def ratios(self, row, server, inverse=False):
         """Of each repetition: how much cheaper this server is than that one."""
-        pairs = zip(self.all(row, server), self.all(row))
+        pairs = zip(self.all(row, server), self.all(row.split(",")[0]))
         return [theirs / ours for theirs, ours in pairs]
 
     def text(self):
@@ -68,6 +68,9 @@ class Page:
             ("chat event to 1,000 connections (validated, logged), depth 16, against Bun's publish", 0.75, 1.0, "×",
              self.ratios("fan-out 16", "Bun"), True),
             ("the same: cheaper than nats-server over WebSocket", 2, 3, "×", self.ratios("fan-out 16", "nats-server"), True),
+            ("the same against Bun, where it publishes as many bytes", 0.75, 1.0, "×", self.ratios("fan-out 16, as long", "Bun"), True),
+            ("the same against nats-server, where it publishes as many bytes", 2, 3, "×",
+             self.ratios("fan-out 16, as long", "nats-server"), True),
             ("idle connection, subscribed to one world, one of 10,000", 4, 1.5, "KB", times([v / 1000 for v in self.all("idle")]), False),
             ("user with a connection and a world of their own that sleeps, one of 10,000", 8, 3, "KB",
              times([v / 1000 for v in self.all("own worlds")]), False),
@@ -101,7 +104,8 @@ class Page:
                   ["echo, depth 1", "echo, depth 16", "handshake"]),
             "![Echo at depth 16](images/echo.svg)\n",
             table("CPU of the server, µs per delivery, one event to 1,000 connections", self,
-                  ["fan-out 1", "fan-out 16"], ["depth 1", "depth 16"]),
+                  ["fan-out 1", "fan-out 16", "fan-out 16, as long"],
+                  ["depth 1", "depth 16", f"depth 16, all with the {number(self.median('event') or 0)} bytes of an event of ours"]),
             "![Fan-out at depth 16](images/fanout.svg)\n",
             table("Memory, bytes for each of 10,000 connections", self, ["idle", "own worlds"],
                   ["idle, subscribed", "each with a sleeping world of its own"], whole=True),

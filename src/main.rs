@@ -130,7 +130,8 @@ fn block_on<T>(task: impl Future<Output = Result<T, ToolError>>) -> Result<T, To
 fn run_record(options: record::Options) -> Result<Finding, ToolError> {
     block_on(async {
         let mut signals = Signals::listen().map_err(|error| ToolError::Other(error.to_string()))?;
-        let recorder = record::Recorder::bind(&options).await?;
+        let edits = options.broken.as_deref().map(conform::broken).transpose().map_err(ToolError::Other)?;
+        let recorder = record::Recorder::bind(&options, edits).await?;
         let address = recorder.local_addr();
         eprintln!("recording {} at ws://{address}/ws (HTTP: http://{address}); Ctrl-C ends it", options.url);
         let lines = recorder.run(signals.next()).await?;

@@ -1,7 +1,7 @@
 //! The conformance kit: proves of any server that it speaks this protocol, over the wire alone. Scenarios are data
 //! (`tests/conformance/`); docs/CONFORMANCE.md is the page for those who use and write them.
 //!
-//! - [`scenario`]: what a file says; [`frame`], [`pattern`], [`value`]: what it expects.
+//! - [`scenario`]: what a file says, by its schema's [`definitions`]; [`frame`], [`pattern`], [`value`]: what it expects.
 //! - [`stage`]: the choke point. Every frame and body, in both directions, is held against the [`published`] schemas
 //!   and the [`standing`] checks there. [`peer`] is one connection below it.
 //! - [`play`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
@@ -13,6 +13,7 @@
 
 pub mod baseline;
 pub mod client;
+pub mod definitions;
 pub mod embedded;
 pub mod frame;
 pub mod junit;
@@ -36,3 +37,4 @@ pub mod value;
 mod command;
 
 pub use command::{Options, run};
+pub use tamper::broken;

@@ -3,11 +3,10 @@
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use jsonschema::Validator;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::frame::expand;
+use super::{definitions::Definitions, frame::expand};
 
 /// What a scenario's file may say.
 pub const SCHEMA: &str = include_str!("../../tests/conformance/scenario.schema.json");
@@ -448,25 +447,8 @@ fn holds(list: Option<&Value>, at: &str) -> Result<Vec<Hold>, String> {
 
 /// Holds a part of a file against the definition of that name in the schema.
 fn check(definition: &str, value: &Value, at: &str) -> Result<(), String> {
-    static VALIDATORS: OnceLock<BTreeMap<String, Validator>> = OnceLock::new();
-    let validators = VALIDATORS.get_or_init(|| {
-        let schema: Value = serde_json::from_str(SCHEMA).unwrap_or_default();
-        let names = schema["$defs"].as_object().map(|all| all.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-        let build = |name: String| {
-            let mut root = schema.clone();
-            root["$ref"] = json!(format!("#/$defs/{name}"));
-            for keyword in ["oneOf", "$id"] {
-                root.as_object_mut()?.remove(keyword);
-            }
-            Some((name, jsonschema::options().offline().build(&root).ok()?))
-        };
-        names.into_iter().filter_map(build).collect()
-    });
-    let Some(validator) = validators.get(definition) else { return Err(format!("{at}: no definition {definition}")) };
-    match validator.iter_errors(value).next() {
-        None => Ok(()),
-        Some(error) => Err(format!("{at}{}: {error}", error.instance_path())),
-    }
+    static DEFINITIONS: OnceLock<Definitions> = OnceLock::new();
+    DEFINITIONS.get_or_init(|| Definitions::of(SCHEMA)).check(definition, value, at)
 }
 
 fn texts(list: &Value) -> Vec<String> {

@@ -52,6 +52,30 @@ pub fn tampers() -> Result<Vec<Tamper>, String> {
     Ok(all)
 }
 
+/// For each connection, what becomes of a text.
+type Connections = dyn Fn() -> Box<dyn FnMut(&str) -> Vec<String> + Send> + Send + Sync;
+
+/// The broken server of that name, for a proxy before a sound one: for each connection, what becomes of a text of the
+/// server. It breaks the first that it may, and the rest goes through as it is.
+pub fn broken(name: &str) -> Result<Box<Connections>, String> {
+    let all = tampers()?;
+    let Some(tamper) = all.iter().find(|tamper| tamper.name == name).cloned() else {
+        let names: Vec<_> = all.iter().map(|tamper| format!("  {}", tamper.name)).collect();
+        return Err(format!("there is no such way; there are\n{}", names.join("\n")));
+    };
+    let values = Values::new("", 0);
+    Ok(Box::new(move || {
+        let (mut tamper, values) = (tamper.clone(), values.clone());
+        Box::new(move |text| {
+            let frame = serde_json::from_str(text).ok();
+            match frame.and_then(|frame| tamper.apply(&frame, &values)) {
+                Some(frames) => frames.iter().map(ToString::to_string).collect(),
+                None => vec![text.to_owned()],
+            }
+        })
+    }))
+}
+
 impl Tamper {
     /// What arrives in the place of `frame`; `None` where it arrives as it was.
     pub fn apply(&mut self, frame: &Value, values: &Values) -> Option<Vec<Value>> {

@@ -36,8 +36,10 @@ pub struct Socket {
     max_frame: usize,
     /// Absent as long as nothing is being read.
     reading: Option<Box<Reading>>,
+    /// What many connections write, and this one writes first.
+    shared: Bytes,
     out: Vec<u8>,
-    /// How much of `out` is written.
+    /// How much of `shared` is written, or, when that is gone, of `out`.
     written: usize,
 }
 
@@ -53,7 +55,7 @@ impl Socket {
     /// `early`: what the client sent right behind its handshake.
     pub fn new(stream: Watched, early: &[u8], max_frame: usize) -> Self {
         let reading = (!early.is_empty()).then(|| Reading::new(early, max_frame));
-        Self { stream, max_frame, reading, out: Vec::new(), written: 0 }
+        Self { stream, max_frame, reading, shared: Bytes::new(), out: Vec::new(), written: 0 }
     }
 
     /// Waits for a message. Cancel-safe.
@@ -88,7 +90,7 @@ impl Socket {
 
     /// Whether [`Socket::flush`] has to come before more is added.
     pub fn is_full(&self) -> bool {
-        self.out.len() - self.written >= FULL
+        self.shared.len() + self.out.len() - self.written >= FULL
     }
 
     /// Adds a text to what the next flush writes.
@@ -105,9 +107,12 @@ impl Socket {
         self.add(OpCode::Control(Control::Ping), &[])
     }
 
-    /// Adds what [`texts`] made.
-    pub fn framed(&mut self, frames: &[u8]) {
-        self.out.extend_from_slice(frames);
+    /// Adds what [`texts`] made; without a copy, if nothing else waits.
+    pub fn framed(&mut self, frames: &Bytes) {
+        match self.shared.is_empty() && self.out.is_empty() {
+            true => self.shared = frames.clone(),
+            false => self.out.extend_from_slice(frames),
+        }
     }
 
     fn add(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Error> {
@@ -130,12 +135,12 @@ impl Socket {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        while self.written < self.out.len() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]))? {
-                0 => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
-                written => self.written += written,
-            }
+        if !self.shared.is_empty() {
+            ready!(write_all(&mut self.stream, cx, &self.shared, &mut self.written))?;
+            self.shared = Bytes::new();
+            self.written = 0;
         }
+        ready!(write_all(&mut self.stream, cx, &self.out, &mut self.written))?;
         self.out = Vec::new();
         self.written = 0;
         Poll::Ready(Ok(()))
@@ -150,6 +155,21 @@ impl Socket {
         let mut io = Io { stream: &mut self.stream, cx: None, out: &mut self.out, taken: &mut 0 };
         reading.context.close(&mut io, Some(frame))
     }
+}
+
+fn write_all(
+    stream: &mut Watched,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    written: &mut usize,
+) -> Poll<Result<(), io::Error>> {
+    while *written < bytes.len() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, &bytes[*written..]))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => *written += count,
+        }
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// Puts each of these texts into a frame, one behind the other.

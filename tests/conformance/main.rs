@@ -9,6 +9,7 @@ use std::{
 };
 
 use agent_world::conform::{
+    client::scenario as client,
     embedded,
     mutant::mutants,
     rules::{order, rules},
@@ -49,6 +50,32 @@ fn every_scenario_is_what_its_schema_says() {
         r#"{"title": "no frame", "rules": ["R1.1"], "steps": [{"expect": "nonsense"}]}"#,
     ] {
         assert!(Scenario::parse("x/y", broken).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn every_scenario_for_a_client_is_what_its_schema_says() {
+    let schema: Value = serde_json::from_str(client::SCHEMA).unwrap();
+    let validator = jsonschema::options().offline().build(&schema).unwrap();
+    let scenarios = client::embedded().unwrap_or_else(|error| panic!("{error}"));
+    for scenario in &scenarios {
+        let file = read(&format!("client/{}.json", scenario.name));
+        assert!(validator.is_valid(&file), "{}", scenario.name);
+        for rule in &scenario.rules {
+            assert!(rules().contains_key(rule), "{} names {rule}", scenario.name);
+        }
+    }
+    assert!(scenarios.len() >= 25, "{}", scenarios.len());
+    for (steps, told) in [
+        (r#"{"nonsense": 1}"#, "one verb is wanted, not 0"),
+        (r#"{"cut": true, "close": 4000}"#, "one verb is wanted, not 2"),
+        (r#"{"ping": true}, {"delta": 5}"#, "step 2/delta"),
+        (r#"{"accept": "newcomer", "offset": 1}"#, "step 1"),
+    ] {
+        let text = format!(r#"{{"title": "x", "rules": ["R1.1"], "steps": [{steps}]}}"#);
+        let refused = client::parse("x", &text).unwrap_err();
+        assert!(refused.contains(told), "{refused}");
+        assert!(!validator.is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
     }
 }
 

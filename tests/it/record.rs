@@ -6,7 +6,7 @@ use std::{fs, net::SocketAddr, path::Path};
 use agent_world::{
     frames::{
         Outcome, ToolError,
-        record::{Options, Recorder},
+        record::{Edits, Options, Recorder},
         validate,
     },
     protocol::RecordedDirection,
@@ -26,6 +26,10 @@ pub struct Recording {
 
 impl Recording {
     pub async fn of(server: &Host, dir: &Path) -> Self {
+        Self::editing(server, dir, None).await
+    }
+
+    pub async fn editing(server: &Host, dir: &Path, edits: Option<Edits>) -> Self {
         let file = dir.join("recording.ndjson");
         let options = Options {
             url: format!("ws://{}/ws", server.address),
@@ -33,8 +37,9 @@ impl Recording {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             force: false,
             once: false,
+            broken: None,
         };
-        let recorder = Recorder::bind(&options).await.expect("it listens");
+        let recorder = Recorder::bind(&options, edits).await.expect("it listens");
         let host = Host::new(recorder.local_addr());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(recorder.run(async {
@@ -200,8 +205,9 @@ async fn a_server_that_is_not_there_is_said() {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         force: false,
         once: false,
+        broken: None,
     };
-    assert!(Recorder::bind(&again).await.is_err_and(|error| error.to_string().contains("--force")));
+    assert!(Recorder::bind(&again, None).await.is_err_and(|error| error.to_string().contains("--force")));
     let wrong = Options { url: "wss://example.org/ws".to_owned(), ..again };
-    assert!(Recorder::bind(&wrong).await.is_err_and(|error| error.to_string().contains("TLS")));
+    assert!(Recorder::bind(&wrong, None).await.is_err_and(|error| error.to_string().contains("TLS")));
 }

@@ -17,6 +17,8 @@ use super::{
 struct Delivered {
     count: Cell<u64>,
     wanted: Cell<u64>,
+    /// Of the texts, where they are counted.
+    bytes: Cell<u64>,
     enough: Notify,
 }
 
@@ -35,8 +37,9 @@ const NATS_CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang
                             \"protocol\":1}\r\n";
 
 impl Dialect {
-    fn new(name: &str) -> Self {
-        let ping = ours::ping();
+    /// `bytes`: the length of what the other servers publish.
+    fn new(name: &str, bytes: usize) -> Self {
+        let ping = ours::ping_of(bytes);
         let (event, bytes_each, acknowledged) = match name {
             "ours" => (frame(&ours::chat("Good morning, all of you!")), None, 1),
             "socket.io" => (frame(&format!("42/publish,[\"m\",\"{}\"]", ping.replace('"', "\\\""))), None, 0),
@@ -54,7 +57,7 @@ impl Dialect {
 /// A publisher sends `--depth` events, waits until all `--connections` have them, and begins again.
 pub async fn fanout(options: &Options) -> Result<(), Failure> {
     let (address, depth) = (options.address()?, options.get("depth", 1_u64)?);
-    let dialect = Dialect::new(options.text("dialect").unwrap_or("plain"));
+    let dialect = Dialect::new(options.text("dialect").unwrap_or("plain"), options.get("bytes", 93)?);
     let rounds = options.get("events", 64_u64)? / depth;
     let (mut publisher, sockets) = join(&dialect, address, options.get("connections", 1_000)?).await?;
     let subscribers = sockets.len() as u64;
@@ -65,7 +68,10 @@ pub async fn fanout(options: &Options) -> Result<(), Failure> {
         set.spawn_local(async move {
             while socket.read().await.is_ok() {
                 let new = match bytes_each {
-                    None => std::mem::take(&mut socket.frames),
+                    None => {
+                        delivered.bytes.set(delivered.bytes.get() + std::mem::take(&mut socket.bytes));
+                        std::mem::take(&mut socket.frames)
+                    }
                     Some(each) => {
                         let new = socket.bytes / each;
                         socket.bytes -= new * each;
@@ -93,7 +99,9 @@ pub async fn fanout(options: &Options) -> Result<(), Failure> {
         })
         .await?;
     let (events, messages) = (rounds * depth, rounds * depth * subscribers);
-    report(&format!(r#""events":{events},"messages":{messages},"seconds":{seconds:.3}"#))
+    // The round that does not count is in both.
+    let each = delivered.bytes.get() / delivered.count.get().max(1);
+    report(&format!(r#""events":{events},"messages":{messages},"bytes":{each},"seconds":{seconds:.3}"#))
 }
 
 async fn round(
@@ -170,7 +178,7 @@ pub async fn idle(options: &Options) -> Result<(), Failure> {
     let (address, dialect) = (options.address()?, options.text("dialect").unwrap_or("plain"));
     let count: usize = options.get("connections", 10_000)?;
     // What the first connection brings up is not a connection's cost.
-    let (first, _) = join(&Dialect::new(dialect), address, 1).await?;
+    let (first, _) = join(&Dialect::new(dialect, 93), address, 1).await?;
     wait_for_start()?;
     let started = Instant::now();
     let mut sockets = Vec::with_capacity(count);
@@ -187,7 +195,7 @@ pub async fn idle(options: &Options) -> Result<(), Failure> {
             }
             sockets.push(owner);
         }
-        _ => sockets = join(&Dialect::new(dialect), address, count).await?.1,
+        _ => sockets = join(&Dialect::new(dialect, 93), address, count).await?.1,
     }
     report(&format!(r#""connections":{count},"seconds":{:.3}"#, started.elapsed().as_secs_f64()))?;
     drop((first, sockets));

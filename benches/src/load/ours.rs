@@ -11,8 +11,13 @@ pub fn message(kind: &str, payload: &str) -> String {
 
 /// A ping of 93 bytes, which is also what the other servers echo.
 pub fn ping() -> String {
+    ping_of(93)
+}
+
+/// A ping of that many bytes, most of them spaces.
+pub fn ping_of(bytes: usize) -> String {
     let ping = r#"{"id":"ping-0000001","type":"ping","timestamp":"2026-11-25T12:00:00.000000Z","payload":{}}"#;
-    format!("{ping:93}")
+    format!("{ping:bytes$}")
 }
 
 /// The value of a text field, wherever it stands first.

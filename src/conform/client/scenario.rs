@@ -1,13 +1,20 @@
 //! A scenario: what the server does, step by step, and what must be seen of the client.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::OnceLock};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::conform::definitions::Definitions;
+
+/// What a scenario's file may say.
+pub const SCHEMA: &str = include_str!("../../../tests/conformance/client.schema.json");
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    #[serde(rename = "$schema", default)]
+    _schema: Option<String>,
     #[serde(skip)]
     pub name: String,
     pub title: String,
@@ -51,9 +58,20 @@ pub fn read(dir: &Path) -> Result<Vec<Scenario>, String> {
     parsed.collect()
 }
 
-fn parse(name: &str, text: &str) -> Result<Scenario, String> {
+/// Reads a file. The error says what is wrong where.
+pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
+    static DEFINITIONS: OnceLock<Definitions> = OnceLock::new();
+    let definitions = DEFINITIONS.get_or_init(|| Definitions::of(SCHEMA));
     let mut scenario: Scenario = serde_json::from_str(text).map_err(|error| format!("{name}.json: {error}"))?;
     scenario.name = name.to_owned();
+    for (at, step) in scenario.steps.iter().enumerate() {
+        let place = format!("{name}.json, step {}", at + 1);
+        let verbs: Vec<_> = definitions.names().filter(|verb| step.verb.contains_key(*verb)).collect();
+        let [verb] = verbs[..] else {
+            return Err(format!("{place}: one verb is wanted, not {}: {verbs:?}", verbs.len()));
+        };
+        definitions.check(verb, &Value::Object(step.verb.clone()), &place)?;
+    }
     Ok(scenario)
 }
 

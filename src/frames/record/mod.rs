@@ -46,7 +46,15 @@ pub struct Options {
     /// End after the first connection, instead of with Ctrl-C
     #[arg(long)]
     pub once: bool,
+    /// Break what the server says in one way, once on each connection: to see who notices; `list` names the ways
+    #[arg(long = "break", value_name = "NAME")]
+    pub broken: Option<String>,
 }
+
+/// What arrives in the place of a text of the server.
+pub type Edit = Box<dyn FnMut(&str) -> Vec<String> + Send>;
+/// Makes an [`Edit`] for each connection.
+pub type Edits = Box<dyn Fn() -> Edit + Send + Sync>;
 
 pub const AFTER_HELP: &str = "\
 Point the client at the address that is printed, instead of the server's. Every frame goes through as it is; what is \
@@ -71,13 +79,14 @@ struct Proxy {
     http: reqwest::Client,
     tape: Tape,
     connections: AtomicU64,
+    edits: Option<Edits>,
     /// A connection is over.
     over: Notify,
 }
 
 impl Recorder {
-    /// Opens the file and takes the port.
-    pub async fn bind(options: &Options) -> Result<Self, ToolError> {
+    /// Opens the file and takes the port. What the server says goes through `edits`, where there are some.
+    pub async fn bind(options: &Options, edits: Option<Edits>) -> Result<Self, ToolError> {
         let upstream = http_origin(&options.url)?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
         let http = http.map_err(|error| ToolError::Other(format!("failed to make an HTTP client: {error}")))?;
@@ -88,7 +97,7 @@ impl Recorder {
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let tape = Tape::create(&options.out, options.force)?;
-        let proxy = Proxy { upstream, http, tape, connections: AtomicU64::new(0), over: Notify::new() };
+        let proxy = Proxy { upstream, http, tape, connections: AtomicU64::new(0), edits, over: Notify::new() };
         Ok(Self { listener, address, proxy: Arc::new(proxy), once: options.once })
     }
 

@@ -15,6 +15,7 @@ use axum::{
 use futures_util::{
     Sink, SinkExt, Stream, StreamExt,
     future::{Either, select},
+    stream,
 };
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -25,7 +26,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Proxy, unreachable};
+use super::{Edit, Proxy, unreachable};
 use crate::{frames::line::Content, protocol::RecordedDirection};
 
 /// Time for the rest of a connection that one side has closed.
@@ -91,6 +92,7 @@ async fn join(proxy: &Proxy, number: u64, client: WebSocket, server: WebSocketSt
     let (to_server, from_server) = server.split();
     let from_client = from_client.map(|said| said.map(of_client));
     let from_server = from_server.map(|said| said.map(of_server));
+    let from_server = from_server.flat_map(edited(proxy.edits.as_ref().map(|edits| edits())));
     let up = pump(proxy, number, RecordedDirection::Client, from_client, to_server, server_says);
     let down = pump(proxy, number, RecordedDirection::Server, from_server, to_client, client_says);
     // Whoever goes first, the other side has some time to answer; without a closing handshake, none.
@@ -98,6 +100,17 @@ async fn join(proxy: &Proxy, number: u64, client: WebSocket, server: WebSocketSt
         Either::Left((true, down)) => drop(timeout(GOODBYE, down).await),
         Either::Right((true, up)) => drop(timeout(GOODBYE, up).await),
         Either::Left((false, _)) | Either::Right((false, _)) => {}
+    }
+}
+
+/// Puts what `edit` makes of a text in its place.
+fn edited<E>(mut edit: Option<Edit>) -> impl FnMut(Result<Said, E>) -> stream::Iter<std::vec::IntoIter<Result<Said, E>>> {
+    move |said| {
+        let said = match (said, &mut edit) {
+            (Ok(Said::Text(text)), Some(edit)) => edit(&text).into_iter().map(|text| Ok(Said::Text(text))).collect(),
+            (said, _) => vec![said],
+        };
+        stream::iter(said)
     }
 }
 
