@@ -50,7 +50,7 @@ def main():
     if not wanted or "codec" in wanted:
         print("codec (Criterion)", flush=True)
         for bench in ("codec", "world", "log"):
-            subprocess.run(["cargo", "bench", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
+            subprocess.run(["cargo", "bench", "--profile", "dist", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
                            cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     results = {
         "date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(), "repetitions": repetitions,

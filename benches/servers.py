@@ -24,7 +24,7 @@ def run(*command, **options):
 
 def install():
     """Builds the server, the load program and the peers; installs the others from their registries."""
-    run("cargo", "build", "--release", "--locked", "-p", "agent-world", "-p", "agent-world-benches", cwd=ROOT)
+    run("cargo", "build", "--profile", "dist", "--locked", "-p", "agent-world", "-p", "agent-world-benches", cwd=ROOT)
     WORK.mkdir(parents=True, exist_ok=True)
     peers = WORK / "peers"
     lock = (ROOT / "benches/peers/package-lock.json").read_text()
@@ -68,7 +68,7 @@ class Server:
         peers, port = WORK / "peers", str(self.port)
         match self.name:
             case "agent-world":
-                return [ROOT / "target/release/agent-world", "serve", "--listen", f"127.0.0.1:{port}",
+                return [ROOT / "target/dist/agent-world", "serve", "--listen", f"127.0.0.1:{port}",
                         "--data-dir", self.data, "--templates", ROOT / "benches/worlds",
                         "--script", ROOT / "benches/script.json", "--chat-rate", "1000000", "--chat-burst", "1000000",
                         "--turns", "1000", "--log", "warn", *self.arguments]
@@ -79,9 +79,9 @@ class Server:
             case "socket.io":
                 return ["node", peers / "socket.io.mjs", port]
             case "axum":
-                return [ROOT / "target/release/peer-axum", port]
+                return [ROOT / "target/dist/peer-axum", port]
             case "fastwebsockets":
-                return [ROOT / "target/release/peer-fastwebsockets", port]
+                return [ROOT / "target/dist/peer-fastwebsockets", port]
             case "nats-server":
                 config = WORK / "nats.conf"
                 config.write_text(NATS_CONFIG % self.port)
@@ -138,7 +138,7 @@ class Load:
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         self.scenario = f"{scenario} against {server.name}"
         self.process = subprocess.Popen(
-            [str(ROOT / "target/release/load"), scenario, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [str(ROOT / "target/dist/load"), scenario, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CORE}))
 
     def line(self, patience=120):

@@ -41,7 +41,7 @@ async fn append_to_all(log: &Sqlite, worlds: &[WorldId], head: u64) {
             world: *world,
             expected_head: head,
             drafts: vec![draft()],
-            key: None,
+            keys: Vec::new(),
             secrets: Vec::new(),
             busy: false,
             title: None,

@@ -14,7 +14,8 @@ impl Definitions {
         let schema: Value = serde_json::from_str(schema).unwrap_or_default();
         let names: Vec<_> = schema["$defs"].as_object().into_iter().flat_map(|all| all.keys().cloned()).collect();
         let build = |name: String| {
-            let root = json!({"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": format!("#/$defs/{name}")});
+            let root =
+                json!({"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": format!("#/$defs/{name}")});
             Some((name, jsonschema::options().offline().build(&root).ok()?))
         };
         Self(names.into_iter().filter_map(build).collect())

@@ -76,17 +76,28 @@ pub fn encode(frame: &ServerFrame) -> bytes::Bytes {
 
 /// Makes the text of a frame that one connection gets.
 pub fn encode_once(frame: &ServerFrame) -> Vec<u8> {
+    let mut text = Vec::with_capacity(USUAL);
+    encode_into(frame, &mut text);
+    text
+}
+
+/// As [`encode_once`], behind what is in `text` already.
+pub fn encode_into(frame: &ServerFrame, text: &mut Vec<u8>) {
     debug_assert_eq!(coherence::check(frame), Ok(()), "a frame contradicts itself");
-    json(frame)
+    write(frame, text);
 }
 
 /// Makes the JSON text of a generated type.
 pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
     let mut text = Vec::with_capacity(USUAL);
+    write(value, &mut text);
+    text
+}
+
+fn write<T: Serialize>(value: &T, text: &mut Vec<u8>) {
     // Generated types have string keys and finite numbers, so there is nothing that JSON cannot say.
-    match serde_json::to_writer(&mut text, value) {
-        Ok(()) => text,
-        Err(error) => unreachable!("a generated type is not JSON: {error}"),
+    if let Err(error) = serde_json::to_writer(text, value) {
+        unreachable!("a generated type is not JSON: {error}");
     }
 }
 

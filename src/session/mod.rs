@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::{
     error::Failure,
     protocol::{
-        AgentConfigUpdate, AgentNames, BaseUrl, ClientMessage, Count, ErrorCode, ErrorDetails, IdempotencyKey, MessageAccepted,
-        MessageIds, Patch, ProviderName, Seq, Violation, Violations, WorldName, WorldState,
+        AgentConfigUpdate, AgentNames, BaseUrl, ClientMessage, Count, ErrorCode, ErrorDetails, IdempotencyKey,
+        MessageAccepted, MessageIds, Patch, ProviderName, Seq, Violation, Violations, WorldName, WorldState,
     },
     provider::Providers,
     world::{Answer, Command, Entered, Outcome, Subscription, View, WorldCell, Worlds, provider_kind},

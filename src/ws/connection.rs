@@ -247,11 +247,17 @@ impl Connection {
         if matches!(message, ServerMessage::Error(_)) {
             self.state().app.stats.errors.fetch_add(1, Ordering::Relaxed);
         }
-        self.feed(&codec::encode_once(&frame(reply_to, message)))
+        self.make(&frame(reply_to, message))
     }
 
     fn push(&mut self, message: ServerMessage) -> Result<(), Over> {
-        self.feed(&codec::encode_once(&frame(None, message)))
+        self.make(&frame(None, message))
+    }
+
+    /// Adds a frame for this connection to the next flush.
+    fn make(&mut self, frame: &ServerFrame) -> Result<(), Over> {
+        self.state().app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
+        self.socket.text_of(|text| codec::encode_into(frame, text)).map_err(|error| Over(fault(&error)))
     }
 
     /// Adds encoded bytes to the next flush.

@@ -28,6 +28,8 @@ const READ: usize = 4 * 1024;
 const WRITE: usize = 512;
 /// The longest header of a frame that goes out.
 const HEAD: usize = 10;
+/// The header of a frame of 126 to 65,535 bytes, which most are.
+const USUAL_HEAD: usize = 4;
 /// Bytes that may wait to be written before whoever adds to them has to wait.
 const FULL: usize = 64 * 1024;
 
@@ -96,6 +98,13 @@ impl Socket {
     /// Adds a text to what the next flush writes.
     pub fn text(&mut self, text: &[u8]) -> Result<(), Error> {
         self.add(OpCode::Data(Data::Text), text)
+    }
+
+    /// Adds a text that `write` makes where it will stand.
+    pub fn text_of(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+        let space = if self.out.capacity() == 0 { WRITE } else { 0 };
+        self.out.reserve(space);
+        text_of(&mut self.out, write)
     }
 
     /// Adds a binary message, which the protocol has no use for: [`super::echo`] does.
@@ -183,8 +192,26 @@ pub fn texts(texts: &mut dyn Iterator<Item = &[u8]>) -> Bytes {
     frames.into()
 }
 
+/// Adds a text whose length is known when it is written: it stands behind the room for the usual header, and moves when
+/// it needs another one.
+fn text_of(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
+    let start = out.len();
+    out.extend_from_slice(&[0; USUAL_HEAD]);
+    write(out);
+    let mut head = [0; HEAD];
+    let mut rest = &mut head[..];
+    header(OpCode::Data(Data::Text), out.len() - start - USUAL_HEAD, &mut rest)?;
+    let unused = rest.len();
+    out.splice(start..start + USUAL_HEAD, head[..HEAD - unused].iter().copied());
+    Ok(())
+}
+
+fn header(opcode: OpCode, length: usize, out: &mut impl Write) -> Result<(), Error> {
+    FrameHeader { opcode, ..FrameHeader::default() }.format(length as u64, out)
+}
+
 fn write(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-    FrameHeader { opcode, ..FrameHeader::default() }.format(payload.len() as u64, out)?;
+    header(opcode, payload.len(), out)?;
     out.extend_from_slice(payload);
     Ok(())
 }
@@ -249,5 +276,24 @@ impl Write for Io<'_, '_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every length of header, written in place and written at once.
+    #[test]
+    fn a_text_is_the_same_frame_however_it_is_made() {
+        for length in [0, 1, 125, 126, 127, 1_000, 65_535, 65_536, 300_000] {
+            let payload = vec![b'x'; length];
+            let (mut made, mut written) = (b"before".to_vec(), b"before".to_vec());
+            text_of(&mut made, |out| out.extend_from_slice(&payload)).unwrap();
+            write(OpCode::Data(Data::Text), &payload, &mut written).unwrap();
+            assert_eq!(made, written, "{length} bytes");
+            let both = texts(&mut [&payload[..], &payload[..]].into_iter());
+            assert_eq!(both[..], [&written[6..], &written[6..]].concat(), "{length} bytes");
+        }
     }
 }

@@ -104,7 +104,9 @@ async fn join(proxy: &Proxy, number: u64, client: WebSocket, server: WebSocketSt
 }
 
 /// Puts what `edit` makes of a text in its place.
-fn edited<E>(mut edit: Option<Edit>) -> impl FnMut(Result<Said, E>) -> stream::Iter<std::vec::IntoIter<Result<Said, E>>> {
+fn edited<E>(
+    mut edit: Option<Edit>,
+) -> impl FnMut(Result<Said, E>) -> stream::Iter<std::vec::IntoIter<Result<Said, E>>> {
     move |said| {
         let said = match (said, &mut edit) {
             (Ok(Said::Text(text)), Some(edit)) => edit(&text).into_iter().map(|text| Ok(Said::Text(text))).collect(),

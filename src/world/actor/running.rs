@@ -15,14 +15,7 @@ use crate::{
     error::Failure,
     protocol::{AgentName, ErrorCode, FinishReason, MessageId},
     world::{
-        decide::Context,
-        event::Event,
-        gate::Pass,
-        reply::LiveReply,
-        state::World,
-        time::now_ms,
-        turn,
-        turns::Ending,
+        decide::Context, event::Event, gate::Pass, reply::LiveReply, state::World, time::now_ms, turn, turns::Ending,
     },
 };
 

@@ -90,7 +90,9 @@ fn a_large_event_alone_is_let_through() {
 #[test]
 fn a_batch_is_one_item_of_those_that_pass() {
     let events: Vec<_> = (1..=4)
-        .map(|seq| (seq, Arc::new(Push { kind: if seq == 2 { EventKind::System } else { EventKind::Message }, ..push(10) })))
+        .map(|seq| {
+            (seq, Arc::new(Push { kind: if seq == 2 { EventKind::System } else { EventKind::Message }, ..push(10) }))
+        })
         .collect();
     let batch = Batch::new(&Filter::chat(), &events).unwrap();
     assert_eq!(batch.events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 3, 4]);
