@@ -4,7 +4,7 @@
 //! - [`scenario`]: what a file says, by its schema's [`definitions`]; [`frame`], [`pattern`], [`value`]: what it expects.
 //! - [`stage`]: the choke point. Every frame and body, in both directions, is held against the [`published`] schemas
 //!   and the [`standing`] checks there. [`peer`] is one connection below it.
-//! - [`play`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
+//! - [`play`], [`connect`], [`watch`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
 //! - [`mutant`], [`tamper`] and [`proof`]: the broken servers with which the kit proves itself.
 //! - [`client`]: the kit turned round, which plays a server and judges a client.
 //! - [`report`], [`junit`], [`baseline`]: what comes out.
@@ -13,6 +13,7 @@
 
 pub mod baseline;
 pub mod client;
+mod connect;
 pub mod definitions;
 pub mod embedded;
 pub mod frame;
@@ -33,6 +34,7 @@ pub mod standing;
 pub mod tamper;
 pub mod target;
 pub mod value;
+mod watch;
 
 mod command;
 
