@@ -52,12 +52,12 @@ def main():
         for bench in ("codec", "world", "log"):
             subprocess.run(["cargo", "bench", "--profile", "dist", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
                            cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    if wanted:
+        return
     results = {
         "date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(), "repetitions": repetitions,
         "minutes": round((time.monotonic() - started) / 60, 1), "values": values, "codec": scenarios.codec(),
     }
-    if wanted:
-        return
     if options.quick:
         report.write(results, WORK / "quick")
         return print(f"written to {WORK / 'quick'}; {results['minutes']} minutes")

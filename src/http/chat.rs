@@ -109,57 +109,61 @@ impl Http {
                 yield sse::event(None, &frame);
             }
             loop {
-                let (events, settled) = next(&mut subscription, &root).await;
+                let Next { events, settled, over } = next(&mut subscription, Some(&root), to_the_end).await;
                 for event in events {
                     yield event;
                 }
-                match settled {
-                    Next::Settled => {
-                        leaving.stay();
-                        if to_the_end {
-                            return;
-                        }
-                    }
-                    Next::Over => return,
-                    Next::More => {}
+                if settled {
+                    leaving.stay();
+                }
+                if over {
+                    return;
                 }
             }
         }
     }
 }
 
-/// What follows a batch of events.
-pub enum Next {
-    More,
-    /// The question is finished; the batch ends with that event.
-    Settled,
-    Over,
+/// Some events of a stream.
+pub struct Next {
+    pub events: Vec<Bytes>,
+    /// The one that settles the question is among them.
+    pub settled: bool,
+    /// Nothing follows.
+    pub over: bool,
 }
 
-/// The next events of a subscription, as they stand in a stream; up to the one that settles `root`.
-pub async fn next(subscription: &mut Subscription, root: &MessageId) -> (Vec<Bytes>, Next) {
+/// The next events of a subscription, as they stand in a stream. With `to_the_end` the one that settles `root` is the
+/// last.
+pub async fn next(subscription: &mut Subscription, root: Option<&MessageId>, to_the_end: bool) -> Next {
+    let mut next = Next { events: Vec::new(), settled: false, over: false };
     let batch = match subscription.next().await {
         Ok(batch) => batch,
-        Err(failure) => return (vec![sse::event(None, &sse::push(ServerMessage::Error(failure.into())))], Next::Over),
+        Err(failure) => {
+            next.events.push(sse::event(None, &sse::push(ServerMessage::Error(failure.into()))));
+            return Next { over: true, ..next };
+        }
     };
     let cell = subscription.cell().clone();
-    let mut events = Vec::with_capacity(batch.len());
     for delivery in batch {
         match delivery {
             Delivery::Events(batch) => {
                 for (seq, push) in &batch.events {
-                    events.push(sse::event(Some(&cell.cursor(*seq)), &push.bytes));
-                    if push.settles.as_ref() == Some(root) {
-                        return (events, Next::Settled);
+                    next.events.push(sse::event(Some(&cell.cursor(*seq)), &push.bytes));
+                    if root.is_some() && push.settles.as_ref() == root {
+                        next.settled = true;
+                        if to_the_end {
+                            return Next { over: true, ..next };
+                        }
                     }
                 }
             }
-            Delivery::Delta(bytes) => events.push(sse::event(None, &bytes)),
-            Delivery::CaughtUp(cursor) => events.push(sse::event(None, &caught_up(cursor))),
-            Delivery::Gone => return (events, Next::Over),
+            Delivery::Delta(bytes) => next.events.push(sse::event(None, &bytes)),
+            Delivery::CaughtUp(cursor) => next.events.push(sse::event(None, &caught_up(cursor))),
+            Delivery::Gone => return Next { over: true, ..next },
         }
     }
-    (events, Next::More)
+    next
 }
 
 /// Cancels the question when its stream is dropped before it was settled.

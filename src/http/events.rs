@@ -2,17 +2,13 @@
 
 use axum::body::Body;
 
-use super::{
-    Context, Http,
-    chat::{Next, next},
-    sse,
-};
+use super::{Context, Http, chat::next, sse};
 use crate::{
     error::Failure,
     log::{Limit, Record},
     protocol::{
         AgentFilter, AgentName, Cursor, EncodedFrame, ErrorCode, EventFrames, EventKind, EventPage, EventTypesParam,
-        MessageId, WorldName,
+        WorldName,
     },
     world::{Entered, Event, Filter, Subscription, WorldCell, publish, storage},
 };
@@ -56,15 +52,14 @@ impl Http {
         };
         let mut subscription = Subscription::new(cell, selection.filter(), after.as_ref())?.start_after(from);
         let streams = self.counted_stream();
-        let no_root = MessageId::trusted(uuid::Uuid::nil().to_string());
         let events = async_stream::stream! {
             let _here = (presence, streams);
             loop {
-                let (events, after) = next(&mut subscription, &no_root).await;
-                for event in events {
+                let next = next(&mut subscription, None, false).await;
+                for event in next.events {
                     yield event;
                 }
-                if matches!(after, Next::Over) {
+                if next.over {
                     return;
                 }
             }

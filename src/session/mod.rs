@@ -52,11 +52,10 @@ impl Session {
     /// each other. What they do to the world comes in the order in which they were first polled.
     pub fn beside(&self, message: &ClientMessage) -> Option<Self> {
         match message {
-            ClientMessage::ChatSend(_)
-            | ClientMessage::ChatCancel(_)
-            | ClientMessage::ChatRetry(_)
-            | ClientMessage::AgentUpdate(_) => {}
-            ClientMessage::WorldSelect(_)
+            ClientMessage::ChatSend(_) | ClientMessage::ChatCancel(_) | ClientMessage::ChatRetry(_) => {}
+            // Its answer may be large: not many of those should wait for a client that reads slowly.
+            ClientMessage::AgentUpdate(_)
+            | ClientMessage::WorldSelect(_)
             | ClientMessage::WorldReload(_)
             | ClientMessage::EventSubscribe(_)
             | ClientMessage::EventUnsubscribe(_)

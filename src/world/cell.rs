@@ -80,7 +80,9 @@ pub struct WorldCell {
 /// Where mail for the actor goes.
 #[derive(Clone)]
 struct Desk {
-    inbox: mpsc::Sender<actor::Letter>,
+    /// Without a bound: whoever sends holds what it asks for anyway, and letters arrive in the order in which they were
+    /// sent.
+    inbox: mpsc::UnboundedSender<actor::Letter>,
     /// Held by every letter until it has arrived: while there is one, the actor stays.
     on_the_way: Arc<()>,
 }
@@ -200,7 +202,7 @@ impl WorldCell {
             return Err(gone());
         }
         let Desk { inbox, on_the_way } = self.desk();
-        let sent = inbox.send(actor::Letter { mail, _on_the_way: on_the_way }).await;
+        let sent = inbox.send(actor::Letter { mail, _on_the_way: on_the_way });
         let unanswered = || if self.is_gone() { gone() } else { Failure::internal("the world's actor is gone") };
         sent.map_err(|_| unanswered())?;
         answer.await.map_err(|_| unanswered())
@@ -212,7 +214,7 @@ impl WorldCell {
         match &*desk {
             Some(desk) if !desk.inbox.is_closed() => desk.clone(),
             _ => {
-                let (inbox, letters) = mpsc::channel(64);
+                let (inbox, letters) = mpsc::unbounded_channel();
                 let new = Desk { inbox, on_the_way: Arc::default() };
                 *desk = Some(new.clone());
                 if let Some(this) = self.this.upgrade() {

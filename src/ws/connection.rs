@@ -235,9 +235,14 @@ impl Connection {
     /// Answers what was begun, in the order in which it was asked.
     async fn answer_all(&mut self, requests: &mut Requests) -> Result<(), Over> {
         while let Some((id, answer)) = requests.next().await {
-            self.answer(Some(id), answer)?;
-            if self.socket.is_full() {
-                self.flush().await?;
+            let mut given = self.answer(Some(id), answer);
+            if given.is_ok() && self.socket.is_full() {
+                given = self.flush().await;
+            }
+            if given.is_err() {
+                // Nobody is there for the others.
+                requests.clear();
+                return given;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{SseEvent, TestServer, eventually};
+use crate::support::{Frame, SseEvent, TestServer, eventually};
 
 fn accepted(events: &[SseEvent]) -> &serde_json::Value {
     events[1].frame.status("message_accepted").expect("the second frame")
@@ -80,6 +80,25 @@ async fn a_conversation_between_agents_is_one_question() {
     let server = TestServer::start().await;
     let events = server.http().chat("duo", "", "@alice start").await.rest().await;
     assert_eq!(events.iter().filter(|event| event.frame.is_end()).count(), 3);
+}
+
+/// A stream that stays shows all that the log holds, also what stands right behind the end of its question.
+#[tokio::test]
+async fn until_never_leaves_nothing_out() {
+    let server = TestServer::start().await;
+    let http = server.session().await;
+    let ask = async || {
+        let (path, key) = ("/worlds/stage/chat?until=never", [("idempotency-key", "k")]);
+        http.stream("POST", path, &key, Some(json!({"message": "@human one"}))).await
+    };
+    ask().await.until(|frame| frame.action("settled").is_some()).await;
+    for message in ["@human two", "@human three"] {
+        http.chat("stage", "", message).await.rest().await;
+    }
+    let said = |frame: &Frame| frame.json["payload"]["event"]["payload"]["content"].as_str().map(str::to_owned);
+    let events = ask().await.until(|frame| said(frame).is_some_and(|said| said == "@human three")).await;
+    let heard: Vec<_> = events.iter().filter_map(|event| said(&event.frame)).collect();
+    assert_eq!(heard, ["@human one", "@human two", "@human three"]);
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Actor;
+use super::{Actor, Running, running::RETRY};
 use crate::{
     error::Failure,
     log::{Append, Appended, Draft, Error, KeyWrite, Limit, Secret, SecretWrite, Snapshot},
@@ -55,7 +56,9 @@ impl Actor {
             return Ok(());
         }
         if let Err(failure) = self.append(&ahead).await {
-            self.running.values().for_each(|running| running.live.thaw());
+            // Deltas go on; but what a reply ended with, and could not be recorded, stays.
+            let goes_on = |(reply, _): &(&MessageId, &Running)| !self.is_unrecorded(reply);
+            self.running.iter().filter(goes_on).for_each(|(_, running)| running.live.thaw());
             self.stale = true;
             if let Err(failure) = self.fresh().await {
                 failure.log();
@@ -167,11 +170,18 @@ impl Actor {
         self.unrecorded.iter().any(|(known, _)| known == reply)
     }
 
-    /// Builds the state anew from the log, if it is not what the log says; running replies go on.
+    /// Builds the state anew from the log, if it is not what the log says; running replies go on. Whether or not it
+    /// works, what is to be recorded or started is looked at again afterwards.
     pub(super) async fn fresh(&mut self) -> Result<(), Failure> {
         if !self.stale {
             return Ok(());
         }
+        let read = self.read_anew().await;
+        self.retry_at = Some(if read.is_ok() { Instant::now() } else { Instant::now() + RETRY });
+        read
+    }
+
+    async fn read_anew(&mut self) -> Result<(), Failure> {
         let loaded = load(&self.cell).await?;
         self.world = loaded.world;
         self.secrets = loaded.secrets;
@@ -184,7 +194,7 @@ impl Actor {
     /// says are too old. Neither is needed for anything to be right, so a failure is only logged.
     pub(super) async fn bound_log(&mut self) {
         let settings = &self.cell.services.settings;
-        if self.world.head < self.snapshot_at + settings.snapshot_every {
+        if self.stale || self.world.head < self.snapshot_at + settings.snapshot_every {
             return;
         }
         let log = &self.cell.services.log;

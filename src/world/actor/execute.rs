@@ -45,15 +45,6 @@ impl Actor {
         };
         let (mut ahead, mut answers) = (Ahead::default(), Answers::new());
         for Request { command, key, answer } in requests {
-            if matches!(command, Command::Reload) {
-                // What the log says is wanted; so it must say all.
-                self.finish(std::mem::take(&mut ahead), std::mem::take(&mut answers)).await;
-                self.stale = true;
-                if let Err(failure) = self.fresh().await {
-                    let _ = answer.send(Err(failure));
-                    continue;
-                }
-            }
             let outcome = self.decide(&command, key, &mut known, &mut ahead);
             answers.push((answer, outcome));
         }

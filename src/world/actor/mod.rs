@@ -96,7 +96,7 @@ struct Actor {
 }
 
 /// Runs until nothing is asked any more and nothing runs.
-pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::Receiver<Letter>) {
+pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter>) {
     let loaded = match load(&cell).await {
         Ok(loaded) => loaded,
         Err(failure) => {
@@ -124,7 +124,7 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::Receiver<Letter>) {
 }
 
 /// Whoever asked while the world could not be loaded is told why.
-fn refuse_all(mut inbox: mpsc::Receiver<Letter>, failure: Failure) {
+fn refuse_all(mut inbox: mpsc::UnboundedReceiver<Letter>, failure: Failure) {
     inbox.close();
     while let Ok(letter) = inbox.try_recv() {
         match letter.mail {
@@ -137,7 +137,7 @@ fn refuse_all(mut inbox: mpsc::Receiver<Letter>, failure: Failure) {
 }
 
 impl Actor {
-    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Letter>) {
+    async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Letter>) {
         let idle_unload = self.cell.services.settings.idle_unload;
         let mut idle_since = Instant::now();
         let mut letters = Vec::new();
@@ -180,6 +180,12 @@ impl Actor {
         let mut requests = Vec::new();
         for mail in mails {
             match mail {
+                Mail::Execute(request) if matches!(request.command, Command::Reload) => {
+                    self.execute(std::mem::take(&mut requests)).await;
+                    // What the log says is wanted, and not what was made of it here.
+                    self.stale = true;
+                    self.execute(vec![*request]).await;
+                }
                 Mail::Execute(request) => requests.push(*request),
                 other => {
                     self.execute(std::mem::take(&mut requests)).await;
@@ -200,7 +206,10 @@ impl Actor {
                 let view = self.fresh().await.map(|()| self.view());
                 let _ = answer.send(view);
             }
-            Mail::IsBusy(answer) => drop(answer.send(self.world.is_busy() || !self.unrecorded.is_empty())),
+            Mail::IsBusy(answer) => {
+                let busy = self.stale || self.world.is_busy() || !self.unrecorded.is_empty();
+                let _ = answer.send(busy);
+            }
             Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
             Mail::Close(answer) => {
                 self.turns.abort_all();

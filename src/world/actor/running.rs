@@ -20,13 +20,14 @@ use crate::{
 };
 
 /// How long to wait before what storage refused is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 
 impl Actor {
     /// A started turn that nobody runs was cut off by a crash: it ends here, and never runs again by itself.
     pub(super) async fn recover(&mut self) {
         if let Err(failure) = self.catch_up().await {
             failure.log();
+            self.stale = true;
         }
         self.record_ends().await;
     }
@@ -145,6 +146,9 @@ impl Actor {
 
     /// Records the ends that wait for it. What storage refuses is tried again later: an end is never lost.
     pub(super) async fn record_ends(&mut self) {
+        if let Err(failure) = self.fresh().await {
+            return failure.log();
+        }
         while let Some((reply, ending)) = self.unrecorded.last().cloned() {
             let mut known = true;
             let ended = self.record(|world, context| {

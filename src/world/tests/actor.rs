@@ -168,6 +168,39 @@ async fn requests_that_come_together() {
     assert_eq!(heard, ["agent-created", "message @nobody one", "settled", "message @nobody three"]);
 }
 
+/// However many wait: they take effect in the order in which they were begun.
+#[tokio::test]
+async fn requests_keep_their_order() {
+    let house = House::new(Settings::default()).await;
+    let cell = house.cell();
+    let begun = (0..200).map(|n| cell.execute(chat("human", &format!("@nobody {n}"), None), None));
+    let seqs: Vec<_> = join_all(begun)
+        .await
+        .into_iter()
+        .map(|outcome| match outcome.unwrap().answer {
+            Answer::Accepted { seq, .. } => seq,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(seqs.is_sorted_by(|one, next| one < next), "{seqs:?}");
+}
+
+/// A reload sees what those before it did, and the keys before it are known behind it.
+#[tokio::test]
+async fn a_reload_among_others() {
+    let house = House::new(Settings::default()).await;
+    let cell = house.cell();
+    let key = || Some(IdempotencyKey::try_from("k").unwrap());
+    let (first, reloaded, again) = tokio::join!(
+        cell.execute(chat("human", "@nobody", None), key()),
+        cell.execute(Command::Reload, None),
+        cell.execute(chat("human", "@nobody", None), key()),
+    );
+    assert_eq!(reloaded.unwrap().answer, Answer::Done);
+    let (first, again) = (first.unwrap(), again.unwrap());
+    assert_eq!((first.duplicate, again.duplicate, first.answer), (false, true, again.answer));
+}
+
 /// The state leaves the memory when nothing runs, although somebody listens, and comes back when asked.
 #[tokio::test]
 async fn an_idle_world_is_unloaded_and_comes_back() {
