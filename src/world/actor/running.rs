@@ -46,7 +46,8 @@ impl Actor {
         }
     }
 
-    /// Sends the next turn of every agent that may start one to the gate.
+    /// Sends the next turn of every agent that may start one to the gate. Where there are places, turns start in the order
+    /// of the agents.
     pub(super) fn schedule(&mut self) {
         if self.cell.services.draining.load(Ordering::Relaxed) || self.retry_at.is_some() {
             return;
@@ -56,6 +57,12 @@ impl Actor {
             let next = !agent.waiting.is_empty() && agent.running.is_none();
             if next && self.at_the_gate.insert(name.clone()) {
                 let (notes, cell, agent) = (self.notes.0.clone(), self.cell.clone(), name.clone());
+                if let Ok(note) = notes.try_reserve()
+                    && let Some(pass) = cell.services.gate.try_enter(&cell.user)
+                {
+                    note.send(Note::Ready { agent, pass: Some(pass) });
+                    continue;
+                }
                 tokio::spawn(async move {
                     let pass = cell.services.gate.enter(&cell.user).await;
                     let _ = notes.send(Note::Ready { agent, pass }).await;

@@ -185,6 +185,19 @@ async fn requests_keep_their_order() {
     assert!(seqs.is_sorted_by(|one, next| one < next), "{seqs:?}");
 }
 
+/// Where nothing holds them up, replies to one message start in the order of the agents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn replies_start_in_the_order_of_the_agents() {
+    let house = House::talkative(Settings::default()).await;
+    let mut tail = house.tail();
+    for _ in 0..100 {
+        house.chat("hi").await;
+        let mut heard = tail.until("settled").await;
+        heard.retain(|heard| heard.starts_with("start "));
+        assert_eq!(heard, ["start a1", "start a2"]);
+    }
+}
+
 /// A reload sees what those before it did, and the keys before it are known behind it.
 #[tokio::test]
 async fn a_reload_among_others() {
