@@ -27,6 +27,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
+: >"$work/log"
 "$server" serve --listen 127.0.0.1:0 --data-dir "$work/data" --log-format json 2>"$work/log" &
 pid=$!
 url=
