@@ -29,6 +29,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--only", default="", metavar="NAMES", help="some scenarios: " + ", ".join(names()))
+    parser.add_argument("--without", default="", metavar="NAMES", help="leave these out of the report, as codec, which compiles long")
     parser.add_argument("--repetitions", type=int, help="instead of 5, or 2 with --quick")
     parser.add_argument("--report", action="store_true", help="only write the report of the last run again")
     parser.add_argument("--no-install", action="store_true", help="everything is built and installed already")
@@ -36,7 +37,8 @@ def main():
     if options.report:
         return report.write(json.loads(RESULTS.read_text()), ROOT / "docs")
     wanted = [name for name in options.only.split(",") if name]
-    unknown = set(wanted) - set(names())
+    without = [name for name in options.without.split(",") if name]
+    unknown = set(wanted + without) - set(names())
     if unknown:
         sys.exit(f"there is no scenario {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     started = time.monotonic()
@@ -45,9 +47,9 @@ def main():
     repetitions = options.repetitions or (2 if options.quick else 5)
     values = {}
     for scenario, share in scenarios.ALL:
-        if not wanted or scenario.__name__ in wanted:
+        if (not wanted or scenario.__name__ in wanted) and scenario.__name__ not in without:
             measure(scenario, max(1, round(repetitions * share)), 0.1 if options.quick else 1.0, values)
-    if not wanted or "codec" in wanted:
+    if (not wanted or "codec" in wanted) and "codec" not in without:
         print("codec (Criterion)", flush=True)
         for bench in ("codec", "world", "log"):
             subprocess.run(["cargo", "bench", "--profile", "dist", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
