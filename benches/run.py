@@ -58,7 +58,8 @@ def main():
         return
     results = {
         "date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(), "repetitions": repetitions,
-        "minutes": round((time.monotonic() - started) / 60, 1), "values": values, "codec": scenarios.codec(),
+        "minutes": round((time.monotonic() - started) / 60, 1), "values": values,
+        "codec": {} if "codec" in without else scenarios.codec(),
     }
     if options.quick:
         report.write(results, WORK / "quick")

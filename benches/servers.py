@@ -28,9 +28,8 @@ def install():
     WORK.mkdir(parents=True, exist_ok=True)
     peers = WORK / "peers"
     lock = (ROOT / "benches/peers/package-lock.json").read_text()
+    shutil.copytree(ROOT / "benches/peers", peers, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
     if not (peers / "installed").exists() or (peers / "installed").read_text() != lock:
-        shutil.rmtree(peers, ignore_errors=True)
-        shutil.copytree(ROOT / "benches/peers", peers, ignore=shutil.ignore_patterns("node_modules"))
         run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=peers)
         (peers / "installed").write_text(lock)
     if not (WORK / "venv/bin/nats-server").exists():
