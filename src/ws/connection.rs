@@ -4,6 +4,8 @@
 //! One task does all of it. That is what keeps an answer ahead of the pushes its request causes, and what makes a
 //! client that does not read stop only itself.
 
+mod receive;
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::FutureExt;
@@ -15,23 +17,20 @@ use super::{
     Counted, WsState,
     deadlines::{Clock, Deadlines, Due},
     fault::fault,
-    requests::Requests,
     socket::{Socket, texts},
 };
 use crate::{
     error::Failure,
     peer::Peer,
     protocol::{
-        self, CaughtUp, ClientId, CloseCode, Connected, Draining, ErrorInfo, FrameId, RetryAfterMs, ServerFrame,
-        ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
+        self, CaughtUp, ClientId, CloseCode, Connected, Draining, FrameId, RetryAfterMs, ServerFrame, ServerMessage,
+        SessionToken, Status, StatusCaughtUp, StatusConnected, StatusDraining, codec,
     },
     session::{Revocation, Session},
     shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
     world::{Delivery, now, now_ms, timestamp},
 };
 
-/// Frames handled before what they cause is flushed.
-const BATCH: usize = 64;
 /// Bytes of events that go to a connection in one piece.
 const TOGETHER: usize = 32 * 1024;
 /// How often a peer that takes nothing is looked at.
@@ -152,100 +151,6 @@ impl Connection {
         let message = "Connected.".to_owned();
         self.push(ServerMessage::Status(Status::Connected(StatusConnected { message, data })))?;
         self.flush().await
-    }
-
-    /// Handles a frame, and those that have arrived behind it: requests that may are begun before the first of them is
-    /// answered.
-    async fn receive(&mut self, first: Result<Message, Error>) -> Result<(), Over> {
-        let mut next = first;
-        let (mut frames, mut messages) = (0, 0);
-        let mut requests = Requests::default();
-        let handled = loop {
-            let message = match next {
-                Ok(message) => message,
-                Err(error) => break Err(Over(fault(&error))),
-            };
-            frames += 1;
-            // What the peer's library answers by itself says nothing.
-            messages += u64::from(matches!(message, Message::Text(_) | Message::Binary(_)));
-            if let Err(over) = self.message(message, &mut requests).await {
-                break Err(over);
-            }
-            if frames == BATCH {
-                break Ok(());
-            }
-            match self.socket.next().now_or_never() {
-                Some(more) => next = more,
-                None => break Ok(()),
-            }
-        };
-        if messages > 0 {
-            self.clock.heard();
-            self.state().app.stats.received(messages);
-        }
-        // What was begun is done, whatever came behind it.
-        if !requests.are_none() {
-            self.answer_all(&mut requests).await?;
-        }
-        handled?;
-        // What the requests caused goes out behind their answers, in the same flush.
-        match deliveries(&mut self.session).now_or_never() {
-            Some(batch) => self.deliver(batch).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn message(&mut self, message: Message, requests: &mut Requests) -> Result<(), Over> {
-        let (reply_to, answer) = match message {
-            Message::Text(text) => match codec::decode_client(text.as_str()) {
-                Ok(frame) => match self.session.beside(&frame.message) {
-                    Some(session) => {
-                        requests.begin(session, frame, text.len()).await;
-                        if requests.are_enough() {
-                            self.answer_all(requests).await?;
-                        }
-                        return Ok(());
-                    }
-                    None => {
-                        // What it changes, those before it must not see.
-                        if !requests.are_none() {
-                            self.answer_all(requests).await?;
-                        }
-                        (Some(frame.id.clone()), protocol::dispatch(&mut self.session, frame).await)
-                    }
-                },
-                Err(rejection) => (rejection.id.clone(), self.refused(Failure::from(rejection).into())),
-            },
-            Message::Binary(_) => (None, self.refused(binary_frame())),
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
-            Message::Close(_) | Message::Frame(_) => return Err(Over(None)),
-        };
-        if !requests.are_none() {
-            self.answer_all(requests).await?;
-        }
-        self.answer(reply_to, answer)?;
-        if self.socket.is_full() { self.flush().await } else { Ok(()) }
-    }
-
-    fn refused(&self, error: ErrorInfo) -> ServerMessage {
-        self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
-        ServerMessage::Error(error)
-    }
-
-    /// Answers what was begun, in the order in which it was asked.
-    async fn answer_all(&mut self, requests: &mut Requests) -> Result<(), Over> {
-        while let Some((id, answer)) = requests.next().await {
-            let mut given = self.answer(Some(id), answer);
-            if given.is_ok() && self.socket.is_full() {
-                given = self.flush().await;
-            }
-            if given.is_err() {
-                // Nobody is there for the others.
-                requests.clear();
-                return given;
-            }
-        }
-        Ok(())
     }
 
     fn answer(&mut self, reply_to: Option<FrameId>, message: ServerMessage) -> Result<(), Over> {
@@ -402,10 +307,6 @@ pub(super) async fn close(socket: &mut Socket, code: CloseCode, patience: Durati
 pub(super) fn frame(reply_to: Option<FrameId>, message: ServerMessage) -> ServerFrame {
     let (id, at_ms) = now();
     ServerFrame { id, timestamp: timestamp(at_ms), reply_to, seq: None, message }
-}
-
-fn binary_frame() -> ErrorInfo {
-    Failure::new(protocol::ErrorCode::InvalidMessage, "frames are text: one JSON object each").into()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ server=$(realpath "${1:-${CARGO_TARGET_DIR:-$root/target}/debug/agent-world}")
 cache=$root/target/documents/schemathesis
 token=q7H2m0Xv4cYw9Zr1LkT8sB5nJ3dPfGaE6uVxR_yQo-A
 mkdir -p "$cache"
+. "$root/tests/serve.sh"
 
 pinned=$(sha256sum <"$here/requirements-schemathesis.txt")
 if [[ ! -f $cache/installed || $(cat "$cache/installed") != "$pinned" ]]; then
@@ -30,29 +31,12 @@ pid=
 stop() { [[ -z $pid ]] || { kill "$pid" 2>/dev/null && wait "$pid" || true; }; pid=; }
 trap 'stop; rm -rf "$work"' EXIT
 
-# Starts a server with data of its own on a free port, and waits until it answers.
-start() {
-  local data
-  data=$(mktemp -d "$work/data.XXXX")
-  : >"$data.log"
-  "$server" serve --listen 127.0.0.1:0 --data-dir "$data" --log-format json --demo-token "$token" 2>"$data.log" &
-  pid=$!
-  url=
-  for _ in {1..100}; do
-    url=$(sed -nE 's/.*"address":"([^"]+)".*/http:\/\/\1/p' "$data.log" | head -1)
-    [[ -n $url ]] && curl -fsS -o /dev/null "$url/health" 2>/dev/null && return
-    sleep 0.1
-  done
-  cat "$data.log" >&2
-  return 1
-}
-
 failed=0
 # $1 names the run; the rest is for Schemathesis.
 run() {
   local name=$1 begin=$SECONDS
   shift
-  start
+  serve "$server" "$(mktemp -d "$work/data.XXXX")" --demo-token "$token"
   if "$cache/venv/bin/st" --config-file schemathesis.toml run "$url/openapi.json" --url "$url" --no-color "$@" \
     >"$work/$name.txt" 2>&1; then
     printf 'ok    schemathesis %-22s %3ss %s\n' "$name" $((SECONDS - begin)) "$(grep ' generated, ' "$work/$name.txt")"

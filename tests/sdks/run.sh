@@ -11,6 +11,7 @@ root=$(cd "$here/../.." && pwd)
 server=$(realpath "${1:-${CARGO_TARGET_DIR:-$root/target}/debug/agent-world}")
 cache=$root/target/sdks
 mkdir -p "$cache"
+. "$root/tests/serve.sh"
 
 pinned=$(sha256sum <"$here/requirements.txt")
 if [[ ! -f $cache/installed || $(cat "$cache/installed") != "$pinned" ]]; then
@@ -27,16 +28,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-: >"$work/log"
-"$server" serve --listen 127.0.0.1:0 --data-dir "$work/data" --log-format json 2>"$work/log" &
-pid=$!
-url=
-for _ in {1..100}; do
-  url=$(sed -nE 's/.*"address":"([^"]+)".*/http:\/\/\1/p' "$work/log" | head -1)
-  [[ -n $url ]] && curl -fsS -o /dev/null "$url/health" 2>/dev/null && break
-  sleep 0.1
-done
-[[ -n $url ]] || { cat "$work/log" >&2; exit 1; }
+serve "$server" "$work/data"
 
 export PATH=$cache/venv/bin:$PATH
 generated=$root/generated

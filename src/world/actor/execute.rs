@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use super::{Actor, Request, commit::Ahead, mint};
 use crate::{
     error::Failure,
-    log::KeyWrite,
+    log::{KeyRecord, KeyWrite},
     protocol::{ErrorCode, IdempotencyKey, MessageId},
     world::{
-        command::{Answer, Command, Outcome},
+        command::{Command, Outcome},
         decide::Context,
         fingerprint::fingerprint,
         refusal::storage,
@@ -62,7 +62,7 @@ impl Actor {
         }
         let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
         let found = self.cell.services.log.find_keys(self.cell.id, &self.cell.user, &names).await.map_err(storage)?;
-        let known = |(key, record): (&&IdempotencyKey, Option<crate::log::KeyRecord>)| {
+        let known = |(key, record): (&&IdempotencyKey, Option<KeyRecord>)| {
             let record = record?;
             Some(((*key).clone(), Done { fingerprint: record.fingerprint, answer: record.answer }))
         };
@@ -110,10 +110,9 @@ impl Actor {
             });
             known.insert(key, Done { fingerprint: print, answer });
         }
-        let answer: Answer = decision.answer;
         ahead.secrets.extend(decision.secrets);
         ahead.stage(&mut self.world, at_ms, decision.events);
-        Ok(Outcome { answer, duplicate: false })
+        Ok(Outcome { answer: decision.answer, duplicate: false })
     }
 
     /// Appends, and then tells everybody. If that fails nothing was done, and a refusal may have been decided on it.

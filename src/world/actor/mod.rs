@@ -1,4 +1,4 @@
-//! The actor of one world: the only one that decides, appends and publishes for it, one request at a time.
+//! The actor of one world: the only one that decides, appends and publishes for it.
 //!
 //! Requests → [`World::decide`] and [`World::apply`], one after the other (`execute.rs`) → one append to the log for
 //! all that waited → publish (`commit.rs`). Nothing is told to anybody before it is durable. Turns run in tasks beside
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Letters that are opened at once, and whose requests share an append.
-pub const BATCH: usize = 64;
+const BATCH: usize = 64;
 /// Turns that waited for their place, or say whom they asked.
 const INTERNAL_QUEUE: usize = 64;
 
@@ -140,19 +140,14 @@ impl Actor {
     async fn serve(&mut self, inbox: &mut mpsc::UnboundedReceiver<Letter>) {
         let idle_unload = self.cell.services.settings.idle_unload;
         let mut idle_since = Instant::now();
-        let mut letters = Vec::new();
         loop {
+            let mut letters = Vec::new();
             let idle = self.running.is_empty() && self.at_the_gate.is_empty() && self.retry_at.is_none();
             let retry_at = self.retry_at;
             tokio::select! {
                 count = inbox.recv_many(&mut letters, BATCH) => {
-                    let open = count > 0 && self.open(letters.drain(..).map(|letter| letter.mail).collect()).await;
-                    if !open {
+                    if count == 0 || !self.open(letters).await {
                         return;
-                    }
-                    if letters.capacity() > 1 {
-                        // A world at rest keeps no room for many.
-                        letters = Vec::new();
                     }
                     idle_since = Instant::now();
                 }
@@ -176,47 +171,37 @@ impl Actor {
     }
 
     /// Answers in the order of arrival; requests that follow each other share an append. `false`: the world is closed.
-    async fn open(&mut self, mails: Vec<Mail>) -> bool {
+    async fn open(&mut self, letters: Vec<Letter>) -> bool {
         let mut requests = Vec::new();
-        for mail in mails {
+        for Letter { mail, .. } in letters {
+            let joins = matches!(&mail, Mail::Execute(request) if !matches!(request.command, Command::Reload));
+            if !joins {
+                self.execute(std::mem::take(&mut requests)).await;
+            }
             match mail {
-                Mail::Execute(request) if matches!(request.command, Command::Reload) => {
-                    self.execute(std::mem::take(&mut requests)).await;
+                Mail::Execute(request) if joins => requests.push(*request),
+                Mail::Execute(reload) => {
                     // What the log says is wanted, and not what was made of it here.
                     self.stale = true;
-                    self.execute(vec![*request]).await;
+                    self.execute(vec![*reload]).await;
                 }
-                Mail::Execute(request) => requests.push(*request),
-                other => {
-                    self.execute(std::mem::take(&mut requests)).await;
-                    if !self.answer(other).await {
-                        return false;
-                    }
+                Mail::View(answer) => {
+                    let view = self.fresh().await.map(|()| self.view());
+                    let _ = answer.send(view);
+                }
+                Mail::IsBusy(answer) => {
+                    let busy = self.stale || self.world.is_busy() || !self.unrecorded.is_empty();
+                    let _ = answer.send(busy);
+                }
+                Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
+                Mail::Close(answer) => {
+                    self.turns.abort_all();
+                    let _ = answer.send(());
+                    return false;
                 }
             }
         }
         self.execute(requests).await;
-        true
-    }
-
-    async fn answer(&mut self, mail: Mail) -> bool {
-        match mail {
-            Mail::Execute(request) => self.execute(vec![*request]).await,
-            Mail::View(answer) => {
-                let view = self.fresh().await.map(|()| self.view());
-                let _ = answer.send(view);
-            }
-            Mail::IsBusy(answer) => {
-                let busy = self.stale || self.world.is_busy() || !self.unrecorded.is_empty();
-                let _ = answer.send(busy);
-            }
-            Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
-            Mail::Close(answer) => {
-                self.turns.abort_all();
-                let _ = answer.send(());
-                return false;
-            }
-        }
         true
     }
 
