@@ -75,7 +75,11 @@ impl Committer {
     }
 
     fn commit(&mut self, mut batch: Vec<Box<dyn Request>>) {
-        let outcome = self.transact(&mut batch).map_err(|failure| self.recover(failure));
+        let mut done = self.transact(&mut batch, false);
+        if matches!(done, Ok(Transacted::TakenBack)) {
+            done = self.transact(&mut batch, true);
+        }
+        let outcome = done.map(|_| ()).map_err(|failure| self.recover(failure));
         match &outcome {
             Ok(()) => {
                 self.stats.requests.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -96,26 +100,40 @@ impl Committer {
         self.bound_wal();
     }
 
-    /// All of the batch in one transaction. A request that fails takes only its own effects back.
-    fn transact(&mut self, batch: &mut [Box<dyn Request>]) -> Result<(), Failure> {
+    /// All of the batch in one transaction. A request that fails takes only its own effects back: for that each needs
+    /// a savepoint, which copies every page that it changes. So the batch is first run without (`guarded` false), and
+    /// taken back as a whole if a request fails after it has written, which hardly ever happens.
+    fn transact(&mut self, batch: &mut [Box<dyn Request>], guarded: bool) -> Result<Transacted, Failure> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
             absent => absent.insert(schema::connect(&self.database).map_err(Failure::before)?),
         };
-        let run = |sql: &str| conn.prepare_cached(sql)?.execute([]).map(drop);
-        run("BEGIN IMMEDIATE").map_err(Failure::before)?;
+        let execute = |sql: &str| conn.prepare_cached(sql)?.execute([]).map(|_| ());
+        let run = |sql: &str| execute(sql).map_err(Failure::before);
+        run("BEGIN IMMEDIATE")?;
         for request in batch {
-            run("SAVEPOINT request").map_err(Failure::before)?;
+            let written = conn.total_changes();
+            if guarded {
+                run("SAVEPOINT request")?;
+            }
             if let Err(error) = request.run(conn) {
                 if conn.is_autocommit() {
                     // SQLite took back the whole transaction, as it does when the disk is full.
                     return Err(Failure { error, in_commit: false });
                 }
-                run("ROLLBACK TO request").map_err(Failure::before)?;
+                if guarded {
+                    run("ROLLBACK TO request")?;
+                } else if conn.total_changes() != written {
+                    run("ROLLBACK")?;
+                    return Ok(Transacted::TakenBack);
+                }
             }
-            run("RELEASE request").map_err(Failure::before)?;
+            if guarded {
+                run("RELEASE request")?;
+            }
         }
-        run("COMMIT").map_err(Failure::in_commit)
+        execute("COMMIT").map_err(Failure::in_commit)?;
+        Ok(Transacted::Committed)
     }
 
     /// Brings the connection back to a state in which the next batch can be tried. Before anyone
@@ -156,6 +174,12 @@ impl Committer {
             tracing::warn!(%error, "failed to cut the write-ahead log");
         }
     }
+}
+
+enum Transacted {
+    Committed,
+    /// A request failed and had written; nothing of the batch is there.
+    TakenBack,
 }
 
 struct Failure {

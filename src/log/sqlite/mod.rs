@@ -120,7 +120,7 @@ impl Sqlite {
 
     async fn writing<T, W>(&self, work: W) -> Result<T, Error>
     where
-        W: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        W: Fn(&Connection) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
         self.writer.run(work).await

@@ -119,6 +119,7 @@ pub(super) fn connect(database: &Path) -> rusqlite::Result<Connection> {
          PRAGMA foreign_keys = ON;
          PRAGMA secure_delete = FAST;
          PRAGMA cache_size = -8192;
+         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 16777216;",
     )?;
     Ok(conn)

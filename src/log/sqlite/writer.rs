@@ -47,26 +47,24 @@ pub(super) enum Message {
 
 /// A piece of work inside the shared transaction, and whom to tell.
 pub(super) trait Request: Send {
-    /// On an error its effects are not to be kept.
+    /// On an error its effects are not to be kept. Runs once more when the transaction was taken back.
     fn run(&mut self, conn: &Connection) -> Result<(), Error>;
     fn answer(self: Box<Self>, batch: &Result<(), Error>);
 }
 
 struct Pending<W, T> {
-    work: Option<W>,
+    work: W,
     result: Result<T, Error>,
     reply: oneshot::Sender<Result<T, Error>>,
 }
 
 impl<W, T> Request for Pending<W, T>
 where
-    W: FnOnce(&Connection) -> Result<T, Error> + Send,
+    W: Fn(&Connection) -> Result<T, Error> + Send,
     T: Send,
 {
     fn run(&mut self, conn: &Connection) -> Result<(), Error> {
-        if let Some(work) = self.work.take() {
-            self.result = work(conn);
-        }
+        self.result = (self.work)(conn);
         self.result.as_ref().map(drop).map_err(Error::clone)
     }
 
@@ -95,11 +93,11 @@ impl Writer {
     /// Runs `work` in a transaction and answers when that is on disk.
     pub async fn run<W, T>(&self, work: W) -> Result<T, Error>
     where
-        W: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        W: Fn(&Connection) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let request = Pending { work: Some(work), result: Err(Error::Closed), reply };
+        let request = Pending { work, result: Err(Error::Closed), reply };
         self.send(Message::Write(Box::new(request))).await?;
         answer.await.unwrap_or_else(|lost| Err(Error::Unknown(Arc::new(lost))))
     }

@@ -87,7 +87,7 @@ async fn a_failing_request_does_not_fail_its_batch() {
 }
 
 /// Storage strikes in the middle of a batch that an append shares; what the append was told.
-async fn struck(strike: impl FnOnce(&Connection) -> Result<(), Error> + Send + 'static) -> Error {
+async fn struck(strike: impl Fn(&Connection) -> Result<(), Error> + Send + 'static) -> Error {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).unwrap();
     let world = make_world(&store).await;
