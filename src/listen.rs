@@ -30,6 +30,11 @@ pub struct Listening {
 impl Listening {
     /// Returns when the server closes and the connections are gone.
     pub async fn run(mut self) {
+        // Set here once, every connection inherits them.
+        let socket = SockRef::from(&self.listener);
+        if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(self.send_buffer)) {
+            tracing::warn!(%error, "failed to set socket options");
+        }
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -52,10 +57,6 @@ impl Listening {
     }
 
     fn serve(&self, stream: TcpStream, peer: Peer) -> impl Future<Output = ()> + use<> {
-        let socket = SockRef::from(&stream);
-        if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(self.send_buffer)) {
-            tracing::debug!(%error, "failed to set socket options");
-        }
         let router = self.router.clone();
         let mut shutdown = self.shutdown.clone();
         let handshake = self.handshake;

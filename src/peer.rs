@@ -57,6 +57,8 @@ pub struct Activity {
     written: AtomicU64,
     /// Whether a request was seen on this connection.
     greeted: AtomicBool,
+    /// Whether what is written waits for [`Watched::take_held`].
+    holding: AtomicBool,
 }
 
 impl Activity {
@@ -66,6 +68,7 @@ impl Activity {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             greeted: AtomicBool::new(false),
+            holding: AtomicBool::new(false),
         }
     }
 
@@ -85,17 +88,37 @@ impl Activity {
     pub fn first_request(&self) -> bool {
         !self.greeted.swap(true, Ordering::Relaxed)
     }
+
+    /// From here on nothing is written to the stream: whoever takes it over sends it together with their first own
+    /// bytes. Half of what a handshake costs is the kernel's, and most of that is sending.
+    pub fn hold(&self) {
+        self.holding.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A stream that notes its activity.
 pub struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,
+    held: Vec<u8>,
 }
 
 impl Watched {
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+        Self { stream, activity, held: Vec::new() }
+    }
+
+    /// What was written since [`Activity::hold`]; from here on writing is writing again.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        self.activity.holding.store(false, Ordering::Relaxed);
+        std::mem::take(&mut self.held)
+    }
+
+    fn hold(&mut self, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        self.activity.holding.load(Ordering::Relaxed).then(|| {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        })
     }
 
     /// Whether a read would bring something.
@@ -124,6 +147,9 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(held) = self.hold(buf) {
+            return held;
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(written)
     }
@@ -133,6 +159,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(held) = self.hold(bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| &buf[..])) {
+            return held;
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(written)
     }

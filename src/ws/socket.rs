@@ -55,9 +55,10 @@ struct Reading {
 
 impl Socket {
     /// `early`: what the client sent right behind its handshake.
-    pub fn new(stream: Watched, early: &[u8], max_frame: usize) -> Self {
+    pub fn new(mut stream: Watched, early: &[u8], max_frame: usize) -> Self {
         let reading = (!early.is_empty()).then(|| Reading::new(early, max_frame));
-        Self { stream, max_frame, reading, shared: Bytes::new(), out: Vec::new(), written: 0 }
+        let out = stream.take_held();
+        Self { stream, max_frame, reading, shared: Bytes::new(), out, written: 0 }
     }
 
     /// Waits for a message. Cancel-safe.

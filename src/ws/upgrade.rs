@@ -68,6 +68,8 @@ pub async fn upgrade(
     let offer = Offer::read(request.headers());
     let echo = offer.echo.as_deref().and_then(|echo| HeaderValue::from_str(echo).ok());
     let headers = std::mem::take(request.headers_mut());
+    // The answer to the handshake goes out with the first frame.
+    peer.activity.hold();
     // What comes before the connection's own loop is a future of its own, which an idle connection does not keep.
     tokio::spawn(async move {
         if let Some((connection, new_token)) = Box::pin(start(state, peer, offer, headers, upgraded)).await {

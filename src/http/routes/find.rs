@@ -55,24 +55,24 @@ pub fn find(method: &str, path: &str) -> Result<Found, Unrouted> {
 }
 
 /// The parameters, when `segments` fit the operation's template.
-fn fit(info: &OperationInfo, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {
-    let template: Vec<&'static str> = info.path.strip_prefix('/')?.split('/').collect();
-    let long_enough = if info.tail { segments.len() >= template.len() } else { segments.len() == template.len() };
-    if !long_enough {
-        return None;
-    }
-    let mut path = Vec::new();
-    for (at, part) in template.iter().enumerate() {
-        let segment = segments[at];
+fn fit(info: &'static OperationInfo, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {
+    let mut template = info.path.strip_prefix('/')?.split('/').peekable();
+    let (mut path, mut rest) = (Vec::new(), segments);
+    while let Some(part) = template.next() {
+        let (segment, behind) = rest.split_first()?;
         match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            None if *part != segment => return None,
+            None if part != *segment => return None,
             None => {}
             Some(_) if segment.is_empty() => return None,
-            Some(name) if info.tail && at + 1 == template.len() => path.push((name, decode(&segments[at..].join("/")))),
+            Some(name) if info.tail && template.peek().is_none() => {
+                path.push((name, decode(&rest.join("/"))));
+                return Some(path);
+            }
             Some(name) => path.push((name, decode(segment))),
         }
+        rest = behind;
     }
-    Some(path)
+    rest.is_empty().then_some(path)
 }
 
 /// Percent-decodes a segment. A `%` that begins no escape stays, and so does a segment that is not UTF-8: it fits no
