@@ -52,7 +52,7 @@ def main():
     if (not wanted or "codec" in wanted) and "codec" not in without:
         print("codec (Criterion)", flush=True)
         for bench in ("codec", "world", "log"):
-            subprocess.run(["cargo", "bench", "--profile", "dist", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
+            subprocess.run(["cargo", "bench", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
                            cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     if wanted:
         return

@@ -47,7 +47,7 @@ def free_port():
 class Server:
     """A running server. `dialect` is how the load program speaks to it."""
 
-    def __init__(self, name, *arguments, data=None, core=SERVER_CORE):
+    def __init__(self, name, *arguments, data=None, cores=(SERVER_CORE,)):
         self.name, self.port, self.arguments = name, free_port(), arguments
         self.dialect = {"agent-world": "ours", "socket.io": "socket.io", "nats-server": "nats"}.get(name, "plain")
         self.data = data
@@ -59,7 +59,7 @@ class Server:
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             [str(part) for part in self.command()], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            cwd=WORK / "peers", preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+            cwd=WORK / "peers", preexec_fn=lambda: os.sched_setaffinity(0, cores))
         log.close()
         self.wait_until_it_listens()
 
