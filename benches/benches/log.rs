@@ -44,6 +44,7 @@ async fn append_to_all(log: &Sqlite, worlds: &[WorldId], head: u64) {
             keys: Vec::new(),
             secrets: Vec::new(),
             busy: false,
+            ticket: false,
             title: None,
         })
     });

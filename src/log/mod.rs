@@ -1,9 +1,9 @@
 //! The log: what every world is a fold over, and the directory of who owns which world.
 //!
 //! Two traits, [`WorldLog`] and [`Directory`], say what storage must do; [`sqlite`] is the embedded
-//! one. Both are usable as `Arc<dyn …>`, hold no state of a world beyond its log, and know nothing
-//! of what a record means: `body` is opaque. `contract/` is the test suite that every
-//! implementation runs.
+//! one, [`jetstream`] the one that many nodes share, who need a third from it, [`cluster`]. All are
+//! usable as `Arc<dyn …>`, hold no state of a world beyond its log, and know nothing of what a
+//! record means: `body` is opaque. `contract/` is the test suite that every implementation runs.
 //!
 //! What all implementations promise (docs/PROTOCOL.md §4):
 //! - A world's log is dense: `seq` = previous + 1, from 1.
@@ -15,6 +15,8 @@
 
 mod directory;
 
+pub mod cluster;
+pub mod jetstream;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -73,6 +75,8 @@ pub struct Append {
     pub secrets: Vec<SecretWrite>,
     /// Whether turns run or wait in the world after this append; see [`WorldLog::busy_worlds`].
     pub busy: bool,
+    /// Turns newly wait after this append: somebody must take them up (see [`cluster::Ticket`]).
+    pub ticket: bool,
     /// The title in listings: `None` keeps it, `Some(None)` removes it.
     pub title: Option<Option<String>>,
 }

@@ -1,6 +1,7 @@
 //! What every implementation of [`WorldLog`] and [`Directory`](super::Directory) must do, as tests
 //! against `dyn Store`. A backend runs them all by naming how it is opened:
-//! `contract_tests!(fresh)`, where `fresh` is a function that answers an empty [`Opened`] store.
+//! `contract_tests!(fresh)`, where `fresh` is a function that answers an empty [`Opened`] store; what
+//! stands after it are attributes of each test.
 
 pub(crate) mod appends;
 pub(crate) mod ownership;
@@ -24,21 +25,21 @@ pub(crate) struct Opened {
 }
 
 macro_rules! contract_tests {
-    ($fresh:path) => {
-        $crate::log::contract::contract_tests!($fresh, appends;
+    ($fresh:path $(, $attribute:meta)*) => {
+        $crate::log::contract::contract_tests!(@ $fresh, [$($attribute),*], appends;
             racing_appends_are_dense_and_have_one_winner
             a_conflict_writes_nothing_at_all
             an_append_without_drafts_writes_the_rest
             a_known_key_is_a_duplicate_in_its_scope_only
             secrets_are_set_replaced_and_removed
         );
-        $crate::log::contract::contract_tests!($fresh, reads;
+        $crate::log::contract::contract_tests!(@ $fresh, [$($attribute),*], reads;
             reads_keep_their_limits
             a_floor_rises_to_the_snapshot_and_no_further
             only_a_newer_snapshot_within_the_log_is_kept
             nothing_is_lost_by_reopening
         );
-        $crate::log::contract::contract_tests!($fresh, ownership;
+        $crate::log::contract::contract_tests!(@ $fresh, [$($attribute),*], ownership;
             users_do_not_reach_each_other
             a_deleted_world_is_gone_altogether
             sessions_live_and_die
@@ -46,13 +47,16 @@ macro_rules! contract_tests {
             a_starting_server_finds_what_to_take_up
         );
     };
-    ($fresh:path, $group:ident; $($name:ident)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                $crate::log::contract::$group::$name($fresh()).await;
-            }
-        )*
+    // In two steps, as attributes and names repeat independently of each other.
+    (@ $fresh:path, $attributes:tt, $group:ident; $($name:ident)*) => {
+        $( $crate::log::contract::contract_tests!(@one $fresh, $attributes, $group, $name); )*
+    };
+    (@one $fresh:path, [$($attribute:meta),*], $group:ident, $name:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[$attribute])*
+        async fn $name() {
+            $crate::log::contract::$group::$name($fresh()).await;
+        }
     };
 }
 pub(crate) use contract_tests;
@@ -85,7 +89,7 @@ fn drafts(count: usize) -> Vec<Draft> {
 
 pub(crate) fn append(world: WorldId, expected_head: u64, drafts: Vec<Draft>) -> Append {
     let (keys, secrets, title) = (Vec::new(), Vec::new(), None);
-    Append { world, expected_head, drafts, keys, secrets, busy: false, title }
+    Append { world, expected_head, drafts, keys, secrets, busy: false, ticket: false, title }
 }
 
 fn key(user: &str, key: &str, at_ms: i64) -> KeyWrite {

@@ -90,6 +90,7 @@ impl Actor {
             keys: ahead.keys.clone(),
             secrets: ahead.secrets.iter().map(secret_write).collect(),
             busy: self.world.is_busy(),
+            ticket: false,
             title: ahead.events.iter().rev().find_map(|staged| match &staged.event {
                 Event::WorldUpdated { title, .. } => Some(title.as_ref().map(ToString::to_string)),
                 _ => None,

@@ -1,0 +1,54 @@
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn what_cannot_keep_the_promises_is_refused_with_the_reason() {
+    let servers = shared();
+    let options = options(servers.url(), 1);
+    let opened = open(&options).await;
+
+    let refused = async |options: Options| JetStream::open(options).await.err().map(|e| e.to_string()).unwrap();
+    let key = refused(Options { cluster_key: [1; 32], ..options.clone() }).await;
+    assert_eq!(key, "the cluster key is not the one that this log was made with");
+    let replicas = refused(Options { replicas: 3, ..options.clone() }).await;
+    assert!(replicas.contains("cannot have 3 replicas (it has 1)"), "{replicas}");
+    let fresh = super::options(servers.url(), 3);
+    let replicas = refused(fresh).await;
+    assert!(replicas.contains("cannot have 3 replicas"), "{replicas}");
+    let prefix = refused(Options { prefix: "a.b".into(), ..options.clone() }).await;
+    assert!(prefix.contains("prefix \"a.b\""), "{prefix}");
+    let away = refused(Options { url: "nats://ann:secret@127.0.0.1:1".into(), ..options.clone() }).await;
+    assert!(away.starts_with("failed to connect to NATS at nats://127.0.0.1:1") && !away.contains("secret"), "{away}");
+
+    // A stream of the name, but of somebody else; then one of a newer version.
+    let client = async_nats::connect(servers.url()).await.unwrap();
+    let context = async_nats::jetstream::new(client);
+    for (metadata, expected) in [(None, "of something else"), (Some("200"), "newer version: its format is 200")] {
+        let other = super::options(servers.url(), 1);
+        let metadata = metadata.map(|format| ("agent-world-format".to_owned(), format.to_owned()));
+        let config = async_nats::jetstream::stream::Config {
+            name: format!("{}_LOG", other.prefix.to_uppercase()),
+            subjects: vec![format!("{}.log.*.*", other.prefix)],
+            metadata: metadata.into_iter().collect(),
+            ..Default::default()
+        };
+        context.create_stream(config).await.unwrap();
+        let foreign = refused(other).await;
+        assert!(foreign.contains(expected), "{foreign}");
+    }
+    drop(opened);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn a_server_without_jetstream_is_refused() {
+    let servers = Servers::with(1, "");
+    let options = options(servers.url(), 1);
+    let refused = loop {
+        match JetStream::open(options.clone()).await.err() {
+            Some(OpenError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            other => break other.unwrap(),
+        }
+    };
+    assert_eq!(refused.to_string(), format!("NATS server at {} runs without JetStream", servers.url()));
+}
