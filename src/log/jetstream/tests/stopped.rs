@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::log::contract::{append, draft, make_world, whole};
-use crate::log::{Appended, Error, WorldLog};
+use crate::log::{Appended, Error, Limit, WorldLog};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: tests/cluster/run.sh"]
@@ -38,9 +38,19 @@ async fn an_append_to_a_stopped_server_is_decided_or_unknown_and_the_tail_tells(
         sleep(Duration::from_millis(50 + 7 * round as u64)).await;
         servers.named(&leads).signal("STOP");
         let (id, before, outcome) = appending.await.unwrap();
+        // The tail is read as soon as it can be, and says once and for all what happened, whatever
+        // the stopped server still held.
+        let page = loop {
+            match node.read(world, before, Limit { records: 9, bytes: 1 << 20 }).await {
+                Ok(page) => break page,
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        };
         servers.named(&leads).signal("CONT");
+        sleep(Duration::from_secs(1)).await;
         let log = settled(node, world).await;
         let there = log.iter().filter(|record| record.id == id).count();
+        assert_eq!(page.records.iter().any(|record| record.id == id), there == 1, "{outcome:?}");
         assert!(log.iter().map(|r| r.seq).eq(1..=log.len() as u64));
         assert!(there <= 1 && log.len() as u64 >= before, "{there} times");
         quick += before;
