@@ -231,13 +231,20 @@ impl Nats {
     /// Waits for the connection, at most for `patience`.
     pub async fn connected(&self) -> Result<(), Failure> {
         let until = Instant::now() + self.patience;
-        while self.client.connection_state() != State::Connected {
-            if Instant::now() >= until {
-                return Err(Failure::Away("no server of it answers".to_owned()));
+        loop {
+            match self.connected_now() {
+                Err(_) if Instant::now() < until => sleep(PAUSE / 2).await,
+                connected => return connected,
             }
-            sleep(PAUSE / 2).await;
         }
-        Ok(())
+    }
+
+    /// Whether there is a connection at this moment.
+    pub fn connected_now(&self) -> Result<(), Failure> {
+        match self.client.connection_state() {
+            State::Connected => Ok(()),
+            _ => Err(Failure::Away("no server of it answers".to_owned())),
+        }
     }
 
     async fn send<T: DeserializeOwned>(

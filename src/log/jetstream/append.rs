@@ -30,6 +30,7 @@ impl Core {
         let slot = self.slots.get(append.world);
         let _turn = slot.turn.lock().await;
         let until = Instant::now() + self.options.settle;
+        self.settle(append.world, &slot).await?;
         let mut fresh = slot.fold.lock().is_none();
         if fresh {
             self.refresh(append.world, &slot).await?;
@@ -51,7 +52,12 @@ impl Core {
                 }
             } else {
                 let batch = self.batch(&append, &tip)?;
-                if let Outcome::Done(seq) = self.publish(append.world, &batch, append.ticket).await? {
+                *slot.doubt.lock() = Some(tip.last);
+                let outcome = self.publish(append.world, &batch, append.ticket).await;
+                if !matches!(outcome, Err(Error::Unknown(_))) {
+                    *slot.doubt.lock() = None;
+                }
+                if let Outcome::Done(seq) = outcome? {
                     self.took(&slot, &batch, seq);
                     return Ok(Appended::Done { head: batch.head() });
                 }
@@ -67,6 +73,33 @@ impl Core {
                 sleep(Duration::from_millis(5)).await;
             }
         }
+    }
+
+    /// Makes sure that no append of this node can come in any more that nobody waits for: what a
+    /// stopped server still holds would be stored whenever it goes on. An empty append does it,
+    /// as only one of two can follow the same message. The caller holds the slot's turn.
+    async fn settle(&self, world: WorldId, slot: &Slot) -> Result<(), Error> {
+        let Some(after) = *slot.doubt.lock() else { return Ok(()) };
+        if let Some((last, seq)) = self.last(world).await?
+            && seq <= after
+        {
+            let head = last.head();
+            let state = State { nonce: Uuid::new_v4(), prev: seq, first: head.saturating_add(1), ..last.state };
+            let empty = Batch { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() };
+            // Moved is as good: another message is there.
+            self.publish(world, &empty, false).await.map_err(still_open)?;
+        }
+        *slot.doubt.lock() = None;
+        Ok(())
+    }
+
+    /// The same for who only reads. Waits for an append that is under way.
+    pub(super) async fn settled(&self, world: WorldId, slot: &Slot) -> Result<(), Error> {
+        if slot.doubt.lock().is_none() {
+            return Ok(());
+        }
+        let _turn = slot.turn.lock().await;
+        self.settle(world, slot).await
     }
 
     fn batch(&self, append: &Append, tip: &Tip) -> Result<Batch, Error> {
@@ -233,6 +266,7 @@ impl Core {
     pub(super) async fn with_fold<T>(&self, world: WorldId, read: impl FnOnce(&Fold) -> T) -> Result<T, Error> {
         let slot = self.slots.get(world);
         let _turn = slot.turn.lock().await;
+        self.settle(world, &slot).await?;
         self.refresh(world, &slot).await?;
         let fold = slot.fold.lock();
         fold.as_ref().map(read).ok_or(Error::NoWorld)
@@ -248,6 +282,14 @@ pub(super) fn key(write: &KeyWrite) -> Key {
 #[derive(Debug, thiserror::Error)]
 #[error("NATS refuses an append as stale that is not")]
 struct Stuck;
+
+/// What could not be closed stays open; whoever asked has written nothing.
+fn still_open(error: Error) -> Error {
+    match error {
+        Error::Unknown(cause) => Error::Storage(cause),
+        other => other,
+    }
+}
 
 /// For callers that hand it on.
 pub(super) fn unknown(cause: impl std::error::Error + Send + Sync + 'static) -> Error {

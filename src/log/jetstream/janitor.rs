@@ -16,6 +16,8 @@ use crate::log::{Error, WorldId};
 
 const FIRST: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+/// Before it is left for the next time.
+const ATTEMPTS: usize = 3;
 /// A creation takes seconds; what is this old and has no name gets none any more.
 const GRACE_MS: i64 = 10 * 60 * 1000;
 
@@ -61,8 +63,11 @@ impl Core {
     /// tombstone every node hears of it, and appends to it are refused as such.
     pub(super) async fn remove_rest(&self, world: WorldId, tombstone_seconds: Option<u64>) {
         self.slots.forget(world);
-        if let Err(error) = self.try_remove_rest(world, tombstone_seconds).await {
-            tracing::warn!(%world, %error, "what is left of a world stays for a while");
+        for _ in 0..ATTEMPTS {
+            match self.try_remove_rest(world, tombstone_seconds).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%world, %error, "failed to remove what is left of a world"),
+            }
         }
     }
 

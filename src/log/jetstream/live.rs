@@ -92,6 +92,8 @@ impl Cluster for JetStream {
 
 impl Core {
     async fn say(&self, subject: String, body: Bytes) -> Result<(), Error> {
+        // Later it would be worth nothing.
+        self.nats.connected_now().map_err(failed)?;
         self.nats.client.publish(subject, body).await.map_err(failed)
     }
 
@@ -101,8 +103,12 @@ impl Core {
 
     /// Lives on through reconnects. When it is answered the server has been told.
     async fn subscribe(&self, subject: String) -> Result<Subscriber, Error> {
-        let heard = self.nats.client.subscribe(subject).await.map_err(failed)?;
-        self.nats.client.flush().await.map_err(failed)?;
-        Ok(heard)
+        self.nats.connected().await.map_err(failed)?;
+        let subscribing = async {
+            let heard = self.nats.client.subscribe(subject).await.map_err(failed)?;
+            self.nats.client.flush().await.map_err(failed)?;
+            Ok(heard)
+        };
+        tokio::time::timeout(self.nats.timeout, subscribing).await.map_err(failed)?
     }
 }

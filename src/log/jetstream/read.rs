@@ -24,6 +24,7 @@ struct Missing {
 impl Core {
     pub(super) async fn read(&self, world: WorldId, after: u64, limit: Limit) -> Result<Page, Error> {
         let slot = self.slots.get(world);
+        self.settled(world, &slot).await?;
         let mut missing = after;
         for _ in 0..ATTEMPTS {
             let (batch, last) = self.last(world).await?.ok_or(Error::NoWorld)?;
@@ -41,6 +42,7 @@ impl Core {
 
     pub(super) async fn read_before(&self, world: WorldId, before: u64, limit: Limit) -> Result<Page, Error> {
         let slot = self.slots.get(world);
+        self.settled(world, &slot).await?;
         'start: for _ in 0..ATTEMPTS {
             let (batch, last) = self.last(world).await?.ok_or(Error::NoWorld)?;
             let (head, floor) = (batch.head(), batch.state.floor);

@@ -76,6 +76,9 @@ impl WorldLog for JetStream {
 
 impl Core {
     async fn head(&self, world: WorldId) -> Result<Option<Head>, Error> {
+        if let Some(slot) = self.slots.known(world) {
+            self.settled(world, &slot).await?;
+        }
         let last = self.last(world).await?;
         Ok(last.map(|(batch, _)| Head { head: batch.head(), floor: batch.state.floor, epoch: batch.state.epoch }))
     }

@@ -16,6 +16,9 @@ pub(super) struct Slot {
     pub turn: tokio::sync::Mutex<()>,
     pub fold: Mutex<Option<Fold>>,
     pub places: Mutex<Places>,
+    /// The message after which an append may still come in, although nobody waits for it any more:
+    /// its answer was lost, or its caller went. Who reads the world closes that first.
+    pub doubt: Mutex<Option<u64>>,
     used: AtomicU64,
 }
 
@@ -40,7 +43,7 @@ impl Slots {
             let eighth = ages.len() / 8;
             let (_, oldest, _) = ages.select_nth_unstable(eighth);
             let oldest = *oldest;
-            slots.retain(|_, slot| slot.used.load(Ordering::Relaxed) > oldest);
+            slots.retain(|_, slot| slot.used.load(Ordering::Relaxed) > oldest || slot.doubt.lock().is_some());
         }
         let slot = slots.entry(world).or_default();
         slot.used.store(now, Ordering::Relaxed);

@@ -1,7 +1,14 @@
 //! Against real servers, which tests/cluster/run.sh installs.
 
+mod following;
+mod leader;
 mod opening;
+mod race;
+mod secrecy;
 mod servers;
+mod speed;
+mod stopped;
+mod tickets;
 
 mod contracted {
     super::contract::contract_tests!(super::fresh, ignore = "needs nats-server: tests/cluster/run.sh");
@@ -50,6 +57,11 @@ async fn open(options: &Options) -> JetStream {
         }
         attempts += 1;
     }
+}
+
+/// Whether tests run at length.
+fn long() -> bool {
+    std::env::var_os("AW_LONG").is_some()
 }
 
 /// For the contract, whose stores are opened by plain functions.

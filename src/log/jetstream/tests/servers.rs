@@ -31,12 +31,18 @@ impl Servers {
 
     /// `jetstream` are settings of it; empty for a server without it.
     pub fn with(count: usize, jetstream: &str) -> Self {
+        Self::configured(count, jetstream, "")
+    }
+
+    /// `more` goes into the configuration of each server as it is.
+    pub fn configured(count: usize, jetstream: &str, more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let (ports, routes) = (ports(count), ports(count));
         let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         let servers = (0..count).map(|n| {
             let name = format!("s{n}");
             let mut config = format!("server_name: {name}\nlisten: \"127.0.0.1:{}\"\n", ports[n]);
+            config.push_str(more);
             if !jetstream.is_empty() {
                 let store = dir.path().join(&name);
                 writeln!(config, "jetstream {{ store_dir: \"{}\", {jetstream} }}", store.display()).unwrap();
