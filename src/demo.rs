@@ -110,7 +110,7 @@ fn conversation(first: AgentName, second: AgentName) -> Vec<(i64, Uuid, Event)> 
                 retry_of: None,
             },
         ),
-        (71, event(0x5f), Event::ReplyStarted { reply: cut_off.clone() }),
+        (71, event(0x5f), Event::ReplyStarted { reply: cut_off.clone(), claim: None }),
         (
             71,
             event(0x60),
@@ -122,7 +122,7 @@ fn conversation(first: AgentName, second: AgentName) -> Vec<(i64, Uuid, Event)> 
                 usage: None,
             },
         ),
-        (72, event(0x61), Event::ReplyStarted { reply: answer.clone() }),
+        (72, event(0x61), Event::ReplyStarted { reply: answer.clone(), claim: None }),
         (
             75,
             event(0x62),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::Router;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
     demo, http, listen,
     log::{
         Store,
+        cluster::Cluster,
+        jetstream::{self, JetStream},
         sqlite::{self, Sqlite},
     },
     protocol::codec,
@@ -40,6 +43,12 @@ pub enum StartError {
     Listen { address: SocketAddr, reason: String },
     #[error("{0}")]
     Storage(#[from] sqlite::OpenError),
+    #[error("{0}")]
+    Shared(#[from] jetstream::OpenError),
+    #[error("--nats needs --cluster-key: a file with 32 random bytes in base64, the same on every node")]
+    NoClusterKey,
+    #[error("--cluster-key: {} does not hold 32 bytes in base64", file.display())]
+    ClusterKey { file: PathBuf },
     #[error("{0}")]
     Template(#[from] InvalidTemplate),
     #[error("failed to read {}: {error}", file.display())]
@@ -79,11 +88,11 @@ impl Server {
         let providers = Arc::new(providers(&config)?);
         // The port first: whoever starts a second server should read that, not that the directory is in use.
         let (listener, address) = listen(config.listen).await?;
-        let options = sqlite::Options { dir: config.data_dir.clone(), key_lifetime: config.key_retention };
-        let log: Arc<dyn Store> = Arc::new(Sqlite::open(&options)?);
+        let (log, cluster) = storage(&config).await?;
         let services = Arc::new(Services {
             installation_key: log.installation_key().await?,
             log: log.clone(),
+            cluster: cluster.clone(),
             provider: providers.clone(),
             gate: Gate::new(config.turns, config.turns_per_user),
             settings: Settings {
@@ -98,7 +107,7 @@ impl Server {
         });
         let app = Arc::new(App {
             worlds: Worlds::new(services, templates),
-            identities: Identities::new(log),
+            identities: Identities::new(log, cluster),
             providers,
             chat_rate: Rates::new(config.chat_rate, config.chat_burst),
             stats: Stats::new(),
@@ -130,6 +139,8 @@ impl Server {
         if let Err(failure) = app.worlds.resume().await {
             failure.log();
         }
+        let cluster = app.worlds.services.cluster.clone();
+        let mut nodes = cluster.map(|cluster| app.join(&cluster, config.turns)).unwrap_or_default();
         stop.await;
         tracing::info!("draining");
         app.worlds.services.draining.store(true, Ordering::Relaxed);
@@ -141,10 +152,37 @@ impl Server {
         control.enter(Phase::Closing);
         let _ = tokio::time::timeout(farewell, goodbye(&app, accepting)).await;
         upkeep.abort();
+        nodes.shutdown().await;
         app.worlds.services.log.close().await?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// The data directory, or what all nodes share.
+async fn storage(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<dyn Cluster>>), StartError> {
+    if config.nats.is_empty() {
+        let options = sqlite::Options { dir: config.data_dir.clone(), key_lifetime: config.key_retention };
+        return Ok((Arc::new(Sqlite::open(&options)?), None));
+    }
+    let options = jetstream::Options {
+        credentials: config.nats_creds.clone().map(jetstream::Credentials::File),
+        tls_roots: config.nats_ca.clone(),
+        prefix: config.nats_prefix.clone(),
+        replicas: config.nats_replicas,
+        key_lifetime: config.key_retention,
+        lease: config.lease,
+        ..jetstream::Options::new(config.nats.join(","), cluster_key(config)?)
+    };
+    let shared = Arc::new(JetStream::open(options).await?);
+    Ok((shared.clone(), Some(shared)))
+}
+
+fn cluster_key(config: &Config) -> Result<[u8; 32], StartError> {
+    let file = config.cluster_key.clone().ok_or(StartError::NoClusterKey)?;
+    let text = std::fs::read_to_string(&file).map_err(|error| StartError::Unreadable { file: file.clone(), error })?;
+    let key = STANDARD.decode(text.trim()).ok().and_then(|key| key.try_into().ok());
+    key.ok_or(StartError::ClusterKey { file })
 }
 
 /// Waits until nobody is connected any more.

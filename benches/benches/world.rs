@@ -42,7 +42,7 @@ impl Stage {
             *minted += 1;
             MessageId::new(format!("01938a6e-0000-7000-8000-{:012x}", *minted)).expect("an id")
         };
-        let mut context = Context { at_ms: 0, mint: &mut mint, text_of: &|_: &MessageId| String::new() };
+        let mut context = Context { at_ms: 0, mint: &mut mint, text_of: &|_: &MessageId| String::new(), claim: None };
         self.world.decide(command, &mut context).expect("a message is accepted").events
     }
 }

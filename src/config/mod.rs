@@ -15,7 +15,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use crate::telemetry::LogFormat;
 pub use source::{InvalidSetting, Origin};
-use value::{Value, base_urls, between, filter, hosts, origins, some};
+use value::{Value, base_urls, between, filter, hosts, lease, nats, origins, some};
 
 use crate::{
     protocol::{SessionToken, codec::Validate},
@@ -97,6 +97,23 @@ settings! {
     templates: Option<PathBuf> ["DIR"] = None;
     /// What the provider `script` plays, instead of the built-in demo
     script: Option<PathBuf> ["FILE"] = None;
+
+    "Many nodes" =>
+    /// Keep everything in NATS JetStream (2.12 or newer) instead of the data directory, shared with other nodes: the
+    /// servers as `nats://host:4222` or `tls://host`, with commas between, and user and password where they are needed
+    nats: Vec<String> ["URL", nats] = Vec::new();
+    /// File with 32 random bytes in base64, the same on every node: seals the keys of agents. Needed with NATS
+    cluster_key: Option<PathBuf> ["FILE"] = None;
+    /// Credentials file for NATS
+    nats_creds: Option<PathBuf> ["FILE"] = None;
+    /// Certificates that are trusted for NATS besides the system's, as PEM
+    nats_ca: Option<PathBuf> ["FILE"] = None;
+    /// First word of everything in NATS: several installations can share its servers
+    nats_prefix: String ["NAME"] = "agent-world".to_owned();
+    /// Servers of NATS that hold a copy of everything: 1, or 3 in a cluster of three
+    nats_replicas: usize ["NUMBER", between(1, 5)] = 1;
+    /// Time after which the turns of a node that is silent go to another
+    lease: Duration ["TIME", lease] = seconds(10);
 
     "Who may use it" =>
     /// Web origin whose pages may connect, besides those of this machine, as `https://app.example.com`; `*` for all

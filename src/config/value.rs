@@ -262,6 +262,23 @@ pub(super) fn base_urls(patterns: &Vec<String>) -> Result<(), String> {
     }
 }
 
+/// Servers of NATS.
+#[expect(clippy::ptr_arg, reason = "checks take the setting's own type")]
+pub(super) fn nats(servers: &Vec<String>) -> Result<(), String> {
+    let is_server = |text: &String| {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "nats" | "tls"));
+        url.is_some_and(|url| url.has_host())
+    };
+    // Not shown: it may hold a password.
+    let wrong = || "a server of NATS is written as nats://host:4222 or tls://host".to_owned();
+    servers.iter().all(is_server).then_some(()).ok_or_else(wrong)
+}
+
+pub(super) fn lease(time: &Duration) -> Result<(), String> {
+    let inside = (1..=300).contains(&time.as_secs());
+    inside.then_some(()).ok_or_else(|| "a lease is between 1s and 5m".to_owned())
+}
+
 #[expect(clippy::ptr_arg, reason = "checks take the setting's own type")]
 pub(super) fn filter(text: &String) -> Result<(), String> {
     match telemetry::is_filter(text) {

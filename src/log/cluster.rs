@@ -1,12 +1,15 @@
 //! What nodes that share one log need of each other, beside the log. Only a storage that can be
 //! shared has it: [`jetstream`](super::jetstream).
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::{Answer, Error, Record, WorldId};
 
@@ -49,10 +52,17 @@ pub struct Ticket {
     pub head: u64,
     /// How often it was handed out, this time included.
     pub delivered: u64,
+    /// Until when the lease is known to last.
+    pub(super) held_until: Arc<Mutex<Instant>>,
     pub(super) hold: oneshot::Sender<oneshot::Sender<Result<(), Error>>>,
 }
 
 impl Ticket {
+    /// Whether the lease goes on, as far as is known here. Once it is `false` somebody else may hold the ticket.
+    pub fn is_held(&self) -> bool {
+        Instant::now() < *self.held_until.lock()
+    }
+
     /// Nothing is left to do. After an error it may be handed out again, which does no harm.
     pub async fn done(self) -> Result<(), Error> {
         let (settled, outcome) = oneshot::channel();

@@ -1,9 +1,10 @@
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Draft, Head, KeyWrite, SecretWrite, WorldId};
 
 /// A session token as it is stored: its SHA-256 only (docs/PROTOCOL.md §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TokenHash(pub(super) [u8; 32]);
 
 impl TokenHash {

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use crate::{
     error::Failure,
-    log::{Store, TokenHash},
+    log::{Store, TokenHash, cluster::Cluster},
     protocol::{ErrorCode, SessionToken, UserId},
-    world::{now_ms, storage},
+    world::{Announcement, now_ms, storage},
 };
 
 /// A user, as one connection or request knows it.
@@ -44,6 +44,7 @@ impl Revocation {
 
 pub struct Identities {
     log: Arc<dyn Store>,
+    cluster: Option<Arc<dyn Cluster>>,
     /// The tokens in use.
     used: Mutex<Used>,
 }
@@ -72,8 +73,8 @@ impl Used {
 }
 
 impl Identities {
-    pub fn new(log: Arc<dyn Store>) -> Self {
-        Self { log, used: Mutex::default() }
+    pub fn new(log: Arc<dyn Store>, cluster: Option<Arc<dyn Cluster>>) -> Self {
+        Self { log, cluster, used: Mutex::default() }
     }
 
     /// A new anonymous user and its token, nothing of it stored.
@@ -144,9 +145,18 @@ impl Identities {
     pub async fn revoke(&self, token: &str) -> Result<bool, Failure> {
         let hash = TokenHash::of(token);
         let revoked = self.log.revoke_session(hash).await.map_err(storage)?;
-        if let Some(token) = self.used.lock().tokens.remove(&hash) {
-            token.revoked.send_replace(true);
+        self.revoked(hash);
+        if let Some(cluster) = &self.cluster {
+            // Not heard by a node that is cut off: there the token ends with its next use.
+            let _ = cluster.announce(Announcement::Revoked { token: hash }.to_bytes()).await;
         }
         Ok(revoked)
+    }
+
+    /// Ends what uses the token, on this node.
+    pub fn revoked(&self, token: TokenHash) {
+        if let Some(token) = self.used.lock().tokens.remove(&token) {
+            token.revoked.send_replace(true);
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod handle;
 mod identity;
+mod nodes;
 mod rate;
 mod stats;
 

@@ -7,10 +7,10 @@ use std::sync::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
-    actor,
+    actor::{self, Held},
     command::{Command, Outcome},
     gate::Gate,
     hub::Hub,
@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     error::Failure,
-    log::{Head, Store, WorldEntry, WorldId},
+    log::{
+        Head, Record, Store, WorldEntry, WorldId,
+        cluster::{Cluster, Ticket},
+    },
     protocol::{Agent, Cursor, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName},
     provider::Provider,
 };
@@ -26,6 +29,8 @@ use crate::{
 /// What every world needs of the server.
 pub struct Services {
     pub log: Arc<dyn Store>,
+    /// The other nodes that share the log; none where it is this server's alone.
+    pub cluster: Option<Arc<dyn Cluster>>,
     pub provider: Arc<dyn Provider>,
     pub gate: Gate,
     pub settings: Settings,
@@ -176,6 +181,29 @@ impl WorldCell {
         self.view().await.map(drop)
     }
 
+    /// Something was appended up to `head`, by whomever: `records`, or whatever the log says.
+    pub fn follow(&self, head: u64, records: Vec<Record>) {
+        if self.is_behind(head) {
+            self.post(actor::Mail::Follow { head, records, answer: None });
+        }
+    }
+
+    /// As [`WorldCell::follow`], and returns when subscribers and cursors know of it.
+    pub async fn reach(&self, head: u64) -> Result<(), Failure> {
+        let follow = |answer| actor::Mail::Follow { head, records: Vec::new(), answer: Some(answer) };
+        if self.is_behind(head) { self.ask(follow).await? } else { Ok(()) }
+    }
+
+    /// Whether that has to be told to the actor: to the one that is there, or because somebody listens.
+    fn is_behind(&self, head: u64) -> bool {
+        self.hub.head() < head && (self.is_loaded() || !self.hub.skip_to(head))
+    }
+
+    /// Turns wait here, and this node was asked to take them up.
+    pub fn take_up(&self, ticket: Ticket, place: OwnedSemaphorePermit) {
+        self.post(actor::Mail::Ticket(Box::new(Held { ticket, _place: place })));
+    }
+
     /// Ends running replies as interrupted: the drain deadline is over.
     pub async fn interrupt(&self) -> Result<(), Failure> {
         if self.is_loaded() { self.ask(actor::Mail::Interrupt).await? } else { Ok(()) }
@@ -201,11 +229,22 @@ impl WorldCell {
         if self.is_gone() && !matches!(mail, actor::Mail::Close(_)) {
             return Err(gone());
         }
-        let Desk { inbox, on_the_way } = self.desk();
-        let sent = inbox.send(actor::Letter { mail, _on_the_way: on_the_way });
+        let sent = self.send(mail);
         let unanswered = || if self.is_gone() { gone() } else { Failure::internal("the world's actor is gone") };
-        sent.map_err(|_| unanswered())?;
+        sent.ok_or_else(unanswered)?;
         answer.await.map_err(|_| unanswered())
+    }
+
+    /// Nobody waits for an answer.
+    fn post(&self, mail: actor::Mail) {
+        if !self.is_gone() {
+            let _ = self.send(mail);
+        }
+    }
+
+    fn send(&self, mail: actor::Mail) -> Option<()> {
+        let Desk { inbox, on_the_way } = self.desk();
+        inbox.send(actor::Letter { mail, _on_the_way: on_the_way }).ok()
     }
 
     /// The way to the actor, which is started when there is none.

@@ -28,6 +28,8 @@ pub struct Context<'a> {
     pub mint: &'a mut (dyn FnMut() -> MessageId + Send),
     /// The text so far of a running reply.
     pub text_of: &'a (dyn Fn(&MessageId) -> String + Sync),
+    /// Under which ticket turns start, in a cluster.
+    pub claim: Option<u64>,
 }
 
 /// Events to append, secrets to write with them, and the answer once they are durable.

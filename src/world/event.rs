@@ -88,6 +88,9 @@ pub enum Event {
     },
     ReplyStarted {
         reply: Reply,
+        /// The ticket under which a node of a cluster claimed the turn ([`crate::log::cluster::Ticket`]).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claim: Option<u64>,
     },
     ReplyEnded {
         reply: Reply,

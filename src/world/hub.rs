@@ -62,6 +62,20 @@ impl Hub {
         inner.replies.extend(started);
     }
 
+    /// A reply runs that others started; what was said of it comes from [`Hub::publish_delta`].
+    pub fn begin(&self, reply: Arc<LiveReply>) {
+        self.inner.lock().replies.push(reply);
+    }
+
+    /// Moves the head without a word, if nobody listens who would have to hear what is passed over.
+    pub fn skip_to(&self, head: u64) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.live.is_empty() {
+            inner.head = inner.head.max(head);
+        }
+        inner.live.is_empty()
+    }
+
     /// Publishes a stretch of a running reply. The caller holds the reply's text.
     pub fn publish_delta(&self, world_name: &WorldName, reply: &Arc<LiveReply>, stretch: &Stretch) {
         let inner = self.inner.lock();

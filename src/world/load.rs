@@ -51,7 +51,12 @@ pub async fn load(cell: &WorldCell) -> Result<Loaded, Failure> {
             world.apply(record.seq, record.at_ms, &event);
         }
     }
-    let secrets = log.secrets(cell.id).await.map_err(storage)?;
-    let secrets = secrets.into_iter().filter_map(|(agent, secret)| Some((AgentName::try_from(agent).ok()?, secret)));
-    Ok(Loaded { world, secrets: secrets.collect(), snapshot_at })
+    Ok(Loaded { world, secrets: secrets(cell).await?, snapshot_at })
+}
+
+/// The keys of the world's agents.
+pub async fn secrets(cell: &WorldCell) -> Result<HashMap<AgentName, Secret>, Failure> {
+    let secrets = cell.services.log.secrets(cell.id).await.map_err(storage)?;
+    let known = |(agent, secret)| Some((AgentName::try_from(agent).ok()?, secret));
+    Ok(secrets.into_iter().filter_map(known).collect())
 }

@@ -242,7 +242,7 @@ fn shape(world_name: &WorldName, event: &Event) -> Option<Shape> {
                 model: model.clone(),
             }),
         ),
-        Event::ReplyStarted { reply } => Shape::chat(reply, response(world_name, reply, String::new(), 0, false)),
+        Event::ReplyStarted { reply, .. } => Shape::chat(reply, response(world_name, reply, String::new(), 0, false)),
         Event::ReplyEnded { reply, content, finish_reason, error, usage } => Shape::chat(
             reply,
             ChatResponse {

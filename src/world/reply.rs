@@ -3,6 +3,7 @@
 use std::fmt;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::event::Reply;
 
@@ -26,7 +27,7 @@ struct Text {
 }
 
 /// A stretch of text, from `offset` on, in code points.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stretch {
     pub offset: u64,
     pub end: u64,
@@ -53,6 +54,20 @@ impl LiveReply {
             publish(Stretch { offset, end: text.chars, text: text.so_far[bytes..].to_owned() });
         }
         cut == chunk.len()
+    }
+
+    /// Adds what another node says of this reply. `Err`: something between is missing, from there on.
+    pub fn hear(&self, heard: &Stretch, publish: impl FnOnce(Stretch)) -> Result<(), u64> {
+        let known = self.text.lock().chars;
+        if heard.offset > known {
+            return Err(known);
+        }
+        // One task hears all of it, so nothing is added in between.
+        let new = heard.text.chars().skip((known - heard.offset) as usize).collect::<String>();
+        if !new.is_empty() {
+            self.push(&new, publish);
+        }
+        Ok(())
     }
 
     /// Publishes nothing more, and returns the text so far: the reply is about to end.

@@ -53,6 +53,9 @@ pub struct Turn {
     pub waking: Option<Arc<MemoryItem>>,
     /// Who said it, when that was another agent.
     pub woken_by: Option<AgentName>,
+    /// Under which ticket it runs, in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<u64>,
 }
 
 /// The ids of the last [`REMEMBERED`] messages and replies.
@@ -188,7 +191,7 @@ impl World {
                     self.drop_waiting(&turn.agent_name, &turn.reply_id, root_id);
                 }
             }
-            Event::ReplyStarted { reply } => self.start(reply, at_ms),
+            Event::ReplyStarted { reply, claim } => self.start(reply, *claim, at_ms),
             Event::ReplyEnded { reply, content, finish_reason, .. } => {
                 self.end(reply, content, *finish_reason, at_ms);
             }
@@ -253,6 +256,7 @@ impl World {
                 },
                 waking: waking.0,
                 woken_by: waking.1,
+                claim: None,
             });
             *self.roots.entry(root_id.clone()).or_default() += 1;
         }
@@ -278,8 +282,8 @@ impl World {
         }
     }
 
-    fn start(&mut self, reply: &Reply, at_ms: i64) {
-        let turn = self.take_waiting(&reply.agent_name, &reply.message_id);
+    fn start(&mut self, reply: &Reply, claim: Option<u64>, at_ms: i64) {
+        let turn = self.take_waiting(&reply.agent_name, &reply.message_id).map(|turn| Turn { claim, ..turn });
         if let Some(agent) = self.agent_mut(&reply.agent_name) {
             agent.running = turn;
             agent.calls += 1;

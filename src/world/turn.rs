@@ -4,7 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::StreamExt;
 
-use super::{cell::WorldCell, reply::LiveReply, state::World, turns::Ending};
+use super::{
+    cell::WorldCell,
+    nodes::Voice,
+    reply::{LiveReply, Stretch},
+    state::World,
+    turns::Ending,
+};
 use crate::{
     log::Secret,
     protocol::{AgentName, Count, ErrorCode, ErrorInfo, FinishReason, ModelName, ProviderName, Usage},
@@ -57,6 +63,13 @@ pub async fn run(
     let open = call.config.provider == ProviderKind::Auto;
     let mut chosen = open.then_some(chosen);
     let started = std::time::Instant::now();
+    let voice = cell.services.cluster.clone().map(|cluster| Voice::of(cluster, cell.id));
+    let publish = |stretch: Stretch| {
+        cell.hub.publish_delta(&cell.name, &live, &stretch);
+        if let Some(voice) = &voice {
+            voice.say(&live.reply.message_id, &stretch);
+        }
+    };
     let mut steps = cell.services.provider.call(call);
     let (finish_reason, error, usage) = loop {
         match steps.next().await {
@@ -66,7 +79,7 @@ pub async fn run(
                 }
             }
             Some(Ok(Step::Text(text))) => {
-                if !live.push(&text, |stretch| cell.hub.publish_delta(&cell.name, &live, &stretch)) {
+                if !live.push(&text, publish) {
                     break (FinishReason::Length, None, None);
                 }
             }

@@ -43,7 +43,7 @@ impl World {
         let reply = &turn.reply;
         let count = agent.public.llm_call_count;
         if count.get() < self.turn_limit.get() {
-            return Some(vec![Event::ReplyStarted { reply: reply.clone() }]);
+            return Some(vec![Event::ReplyStarted { reply: reply.clone(), claim: context.claim }]);
         }
         let content =
             format!("@human Turn limit reached ({count} LLM calls). Please take control of the conversation.");

@@ -105,12 +105,16 @@ impl Worlds {
         let log = &self.services.log;
         for id in log.ephemeral_worlds().await.map_err(storage)? {
             if let Some(entry) = log.world(id).await.map_err(storage)? {
-                drop(self.enter(entry));
+                drop(self.enter(entry).await);
             }
+        }
+        if self.services.cluster.is_some() {
+            // What waits comes with tickets.
+            return Ok(());
         }
         for id in log.busy_worlds().await.map_err(storage)? {
             if let Some(entry) = log.world(id).await.map_err(storage)? {
-                let entered = self.enter(entry);
+                let entered = self.enter(entry).await;
                 if let Err(failure) = entered.cell.wake().await {
                     failure.log();
                 }
@@ -121,7 +125,10 @@ impl Worlds {
 
     pub async fn find(&self, user: &str, name: &WorldName) -> Result<Option<Entered>, Failure> {
         let entry = self.services.log.find_world(user, name.as_str()).await.map_err(storage)?;
-        Ok(entry.map(|entry| self.enter(entry)))
+        Ok(match entry {
+            Some(entry) => Some(self.enter(entry).await),
+            None => None,
+        })
     }
 
     pub async fn require(&self, user: &str, name: &WorldName) -> Result<Entered, Failure> {
@@ -143,7 +150,7 @@ impl Worlds {
     /// Opens the user's world of that name, or makes it from the template. `true`: it was made.
     pub async fn open_or_create(&self, user: &str, wanted: Wanted<'_>) -> Result<(Entered, bool), Failure> {
         if let Some(entry) = self.services.log.find_world(user, wanted.name.as_str()).await.map_err(storage)? {
-            return Ok((self.open(entry, &wanted)?, false));
+            return Ok((self.open(entry, &wanted).await?, false));
         }
         let template = self.template(wanted.template)?;
         if self.list(user).await?.len() >= MAX_WORLDS {
@@ -165,9 +172,9 @@ impl Worlds {
         match self.services.log.create_world(new).await.map_err(storage)? {
             CreatedWorld::Created(entry) => {
                 tracing::info!(user, world = %entry.id, template = template.name.as_str(), "world created");
-                Ok((self.enter(entry), true))
+                Ok((self.enter(entry).await, true))
             }
-            CreatedWorld::Exists(entry) => Ok((self.open(entry, &wanted)?, false)),
+            CreatedWorld::Exists(entry) => Ok((self.open(entry, &wanted).await?, false)),
         }
     }
 
@@ -197,16 +204,16 @@ impl Worlds {
             secrets: Vec::new(),
         };
         match self.services.log.create_world(new).await.map_err(storage)? {
-            CreatedWorld::Created(entry) => Ok(self.enter(entry)),
+            CreatedWorld::Created(entry) => Ok(self.enter(entry).await),
             CreatedWorld::Exists(_) => {
                 Err(Failure::new(ErrorCode::Conflict, "you have a world of that name; import it under another one"))
             }
         }
     }
 
-    fn open(&self, entry: WorldEntry, wanted: &Wanted<'_>) -> Result<Entered, Failure> {
+    async fn open(&self, entry: WorldEntry, wanted: &Wanted<'_>) -> Result<Entered, Failure> {
         if entry.template.eq_ignore_ascii_case(wanted.template.as_str()) {
-            return Ok(self.enter(entry));
+            return Ok(self.enter(entry).await);
         }
         let text = format!("the world of that name was made from the template {}", entry.template);
         Err(Failure::new(ErrorCode::Conflict, text))
@@ -233,7 +240,7 @@ impl Worlds {
         if let Err(error) = deleted {
             // The world is still there: it is found anew, and its grace period begins again.
             if let Ok(Some(entry)) = self.services.log.world(cell.id).await {
-                drop(self.enter(entry));
+                drop(self.enter(entry).await);
             }
             return Err(storage(error));
         }
@@ -241,8 +248,26 @@ impl Worlds {
         Ok(())
     }
 
-    fn enter(&self, entry: WorldEntry) -> Entered {
+    /// The world, as far as its log reached when `entry` was read, or further.
+    pub(super) async fn enter(&self, entry: WorldEntry) -> Entered {
+        let mut head = entry.head.head;
+        let (entered, new) = self.register(entry);
+        if self.services.cluster.is_some() {
+            if new && let Ok(Some(now)) = self.services.log.head(entered.cell.id).await {
+                // What was appended by others before this node knew the world was told to nobody here.
+                head = now.head;
+            }
+            if let Err(failure) = entered.cell.reach(head).await {
+                failure.log();
+            }
+        }
+        entered
+    }
+
+    /// `true`: it was not known here.
+    fn register(&self, entry: WorldEntry) -> (Entered, bool) {
         let mut known = self.known.lock();
+        let new = !known.contains_key(&entry.id);
         let known = known.entry(entry.id).or_insert_with(|| {
             // The directory holds what a world's name was checked as when it was made.
             let name = WorldName::trusted(entry.name.clone());
@@ -250,7 +275,20 @@ impl Worlds {
             let usage = Usage { present: AtomicUsize::new(0), last: Mutex::new(Instant::now()) };
             Known { cell, usage: Arc::new(usage) }
         });
-        Entered { cell: known.cell.clone(), presence: Presence::new(&known.usage) }
+        (Entered { cell: known.cell.clone(), presence: Presence::new(&known.usage) }, new)
+    }
+
+    pub(super) fn known(&self, world: WorldId) -> Option<Arc<WorldCell>> {
+        self.known.lock().get(&world).map(|known| known.cell.clone())
+    }
+
+    pub(super) fn all_known(&self) -> Vec<Arc<WorldCell>> {
+        self.known.lock().values().map(|known| known.cell.clone()).collect()
+    }
+
+    /// Whether somebody is in the world, on this node.
+    pub fn is_used(&self, world: WorldId) -> bool {
+        self.known.lock().get(&world).is_some_and(|known| known.usage.is_present())
     }
 
     /// Deletes ephemeral worlds that nobody used for the grace period, and forgets persistent ones that sleep.
@@ -265,8 +303,9 @@ impl Worlds {
             let over = |known: &&Known| !known.cell.is_persistent() && known.usage.unused_for(grace);
             known.values().filter(over).map(|known| known.cell.clone()).collect()
         };
+        self.ask_others(&unused).await;
         for cell in unused {
-            if cell.is_busy().await {
+            if cell.is_busy().await || self.is_kept_by_others(&cell).await {
                 self.used(cell.id);
             } else if self.still_unused(cell.id, grace)
                 && let Err(failure) = self.remove(&cell).await
@@ -276,7 +315,8 @@ impl Worlds {
         }
     }
 
-    fn used(&self, id: WorldId) {
+    /// Its grace period begins anew.
+    pub fn used(&self, id: WorldId) {
         if let Some(known) = self.known.lock().get(&id) {
             known.usage.touch();
         }

@@ -35,6 +35,7 @@ async fn worlds(dir: &std::path::Path, outbox_bytes: usize) -> Worlds {
     let log = Arc::new(Sqlite::open(&Options::new(dir)).expect("a log"));
     log.create_session("u", TokenHash::of("t"), 1).await.expect("a user");
     let services = Arc::new(Services {
+        cluster: None,
         installation_key: log.installation_key().await.expect("a key"),
         log,
         provider: Arc::new(Providers::new(ProviderSettings::default())),

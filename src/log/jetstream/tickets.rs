@@ -109,48 +109,62 @@ fn ticket(core: &Core, message: &Message) -> Option<Ticket> {
     let head = Batch::decode(&message.payload).ok()?.head();
     let delivered = u64::try_from(info.delivered).unwrap_or(1);
     let (hold, settled) = oneshot::channel();
-    let ticket = Ticket { world, seq: info.stream_sequence, head, delivered, hold };
     let reply = message.reply.as_ref()?.to_string();
     let (client, lease) = (core.nats.client.clone(), core.options.lease);
-    tokio::spawn(keep(client, reply, lease, settled));
-    Some(ticket)
+    let held_until = Arc::new(Mutex::new(Instant::now() + lease));
+    tokio::spawn(Keeper { client, reply, lease, held_until: held_until.clone() }.keep(settled));
+    Some(Ticket { world, seq: info.stream_sequence, head, delivered, held_until, hold })
 }
 
-/// Says that the ticket is being worked on, until it is done or dropped.
-async fn keep(
+/// Keeps one ticket. Once the lease may have run out it says nothing more: what a late holder acknowledges or gives
+/// back would be taken as the word of whoever holds the ticket by then.
+struct Keeper {
     client: Client,
+    /// Where the ticket's delivery is acknowledged.
     reply: String,
     lease: Duration,
-    mut settled: oneshot::Receiver<oneshot::Sender<Result<(), Error>>>,
-) {
-    let every = lease / 3;
-    let mut next = Instant::now() + every;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep_until(next) => {
-                next += every;
-                // If it fails the lease runs out, which is what it is for.
-                if let Err(error) = client.publish(reply.clone(), AckKind::Progress.into()).await {
-                    tracing::debug!(%error, "failed to keep a ticket");
-                }
-            }
-            outcome = &mut settled => {
-                match outcome {
-                    Ok(done) => {
-                        let ack = Request::new().payload(AckKind::Ack.into()).timeout(Some(lease));
-                        let acked = client.send_request(reply, ack).await;
-                        // Nobody may wait for it any more.
-                        let _ = done.send(acked.map(drop).map_err(failed));
+    held_until: Arc<Mutex<Instant>>,
+}
+
+impl Keeper {
+    /// Says that the ticket is being worked on, until it is done or dropped.
+    async fn keep(self, mut settled: oneshot::Receiver<oneshot::Sender<Result<(), Error>>>) {
+        let every = self.lease / 3;
+        loop {
+            tokio::select! {
+                () = sleep(every) => {
+                    let sent = Instant::now();
+                    match self.tell(AckKind::Progress, every).await {
+                        Ok(()) if sent < *self.held_until.lock() => *self.held_until.lock() = sent + self.lease,
+                        Ok(()) => {}
+                        Err(error) => tracing::debug!(%error, "failed to keep a ticket"),
                     }
-                    Err(_) => {
-                        if let Err(error) = client.publish(reply, AckKind::Nak(None).into()).await {
-                            tracing::debug!(%error, "failed to give a ticket back");
+                }
+                outcome = &mut settled => {
+                    let held = Instant::now() < *self.held_until.lock();
+                    match outcome {
+                        Ok(done) => {
+                            let told = if held { self.tell(AckKind::Ack, self.lease).await } else { Err(Error::Closed) };
+                            // Nobody may wait for it any more.
+                            let _ = done.send(told);
                         }
+                        Err(_) if held => {
+                            if let Err(error) = self.client.publish(self.reply, AckKind::Nak(None).into()).await {
+                                tracing::debug!(%error, "failed to give a ticket back");
+                            }
+                        }
+                        Err(_) => {}
                     }
+                    return;
                 }
-                return;
             }
         }
+    }
+
+    /// Returns when the server has heard it.
+    async fn tell(&self, what: AckKind, timeout: Duration) -> Result<(), Error> {
+        let request = Request::new().payload(what.into()).timeout(Some(timeout));
+        self.client.send_request(self.reply.clone(), request).await.map(drop).map_err(failed)
     }
 }
 

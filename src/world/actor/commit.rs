@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Actor, Running, running::RETRY};
+use super::{Actor, Running, running::RETRY, tickets::calls_for_a_ticket};
 use crate::{
     error::Failure,
     log::{Append, Appended, Draft, Error, KeyWrite, Limit, Secret, SecretWrite, Snapshot},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Records read at once while catching up.
-const PAGE: Limit = Limit { records: 256, bytes: 1024 * 1024 };
+pub(super) const PAGE: Limit = Limit { records: 256, bytes: 1024 * 1024 };
 
 /// What is decided and applied, and not in the log yet.
 #[derive(Default)]
@@ -32,6 +32,28 @@ struct Staged {
     id: Uuid,
     at_ms: i64,
     event: Event,
+}
+
+/// Why nothing was appended.
+pub(super) enum Unsettled {
+    /// Somebody else appended first: what was decided here is to be decided anew, on what the log says now.
+    Moved,
+    Failed(Failure),
+}
+
+impl From<Failure> for Unsettled {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Unsettled> for Failure {
+    fn from(unsettled: Unsettled) -> Self {
+        match unsettled {
+            Unsettled::Moved => Self::new(ErrorCode::Overloaded, "the world changes too fast").retry_after_ms(50),
+            Unsettled::Failed(failure) => failure,
+        }
+    }
 }
 
 impl Ahead {
@@ -51,11 +73,11 @@ impl Ahead {
 impl Actor {
     /// Appends, and only then publishes; with a reply that `started`, if one did. When it fails the state is again
     /// what the log says.
-    pub(super) async fn commit(&mut self, ahead: Ahead, started: Option<Arc<LiveReply>>) -> Result<(), Failure> {
+    pub(super) async fn commit(&mut self, ahead: Ahead, started: Option<Arc<LiveReply>>) -> Result<(), Unsettled> {
         if ahead.is_empty() {
             return Ok(());
         }
-        if let Err(failure) = self.append(&ahead).await {
+        if let Err(unsettled) = self.append(&ahead).await {
             // Deltas go on; but what a reply ended with, and could not be recorded, stays.
             let goes_on = |(reply, _): &(&MessageId, &Running)| !self.is_unrecorded(reply);
             self.running.iter().filter(goes_on).for_each(|(_, running)| running.live.thaw());
@@ -63,7 +85,7 @@ impl Actor {
             if let Err(failure) = self.fresh().await {
                 failure.log();
             }
-            return Err(failure);
+            return Err(unsettled);
         }
         for SecretChange { agent_name, api_key } in ahead.secrets {
             match api_key {
@@ -75,7 +97,7 @@ impl Actor {
         Ok(())
     }
 
-    async fn append(&self, ahead: &Ahead) -> Result<(), Failure> {
+    async fn append(&self, ahead: &Ahead) -> Result<(), Unsettled> {
         let mut drafts = Vec::with_capacity(ahead.events.len());
         for Staged { id, at_ms, event } in &ahead.events {
             let body = event.to_record().map_err(Failure::internal)?;
@@ -90,7 +112,7 @@ impl Actor {
             keys: ahead.keys.clone(),
             secrets: ahead.secrets.iter().map(secret_write).collect(),
             busy: self.world.is_busy(),
-            ticket: false,
+            ticket: calls_for_a_ticket(ahead.events.iter().map(|staged| &staged.event)),
             title: ahead.events.iter().rev().find_map(|staged| match &staged.event {
                 Event::WorldUpdated { title, .. } => Some(title.as_ref().map(ToString::to_string)),
                 _ => None,
@@ -99,19 +121,16 @@ impl Actor {
         match self.cell.services.log.append(append).await {
             Ok(Appended::Done { .. }) => Ok(()),
             Ok(Appended::Conflict { head }) => {
-                // Somebody else wrote: what is held here is not the world any more.
-                let cause = format!("log is at {head}, this actor at {expected_head}");
-                Err(Failure::new(ErrorCode::Overloaded, "the world has just changed").retry_after_ms(50).cause(cause))
+                tracing::debug!(world = %self.cell.id, head, expected_head, "somebody else appended first");
+                Err(Unsettled::Moved)
             }
-            Ok(Appended::Duplicate(_)) => {
-                let text = "a request with this idempotency key has just been done; its answer is there now";
-                Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(50))
-            }
+            // Done by somebody else meanwhile: the answer is there now.
+            Ok(Appended::Duplicate(_)) => Err(Unsettled::Moved),
             Err(Error::Unknown(cause)) => match ahead.events.first() {
                 Some(first) if self.is_logged(expected_head + 1, first.id).await? => Ok(()),
-                _ => Err(storage(Error::Unknown(cause))),
+                _ => Err(storage(Error::Unknown(cause)).into()),
             },
-            Err(error) => Err(storage(error)),
+            Err(error) => Err(storage(error).into()),
         }
     }
 
@@ -135,19 +154,19 @@ impl Actor {
         self.cell.hub.publish(seq, pushes, started);
     }
 
-    /// Publishes what is in the log and was appended by somebody else, and closes the turns that they left open.
+    /// Publishes what is in the log and was appended by somebody else. Where the log is this server's alone, it closes
+    /// the turns that were left open; where it is shared, they run elsewhere.
     pub(super) async fn catch_up(&mut self) -> Result<(), Failure> {
         while self.cell.hub.head() < self.world.head {
             let page = self.cell.services.log.read(self.cell.id, self.cell.hub.head(), PAGE).await.map_err(storage)?;
-            let Some(last) = page.records.last().map(|record| record.seq) else { break };
-            let mut pushes = Vec::new();
-            for record in &page.records {
-                let event = Event::from_record(&record.body).map_err(Failure::internal)?;
-                let push = publish(&self.cell.name, record.seq, record.id, record.at_ms, &event);
-                pushes.extend(push.map(|push| (record.seq, push)));
-                self.stop_if_ended(&event);
+            if page.records.is_empty() {
+                break;
             }
-            self.cell.hub.publish(last, pushes, None);
+            self.absorb(&page.records)?;
+        }
+        if self.cell.services.cluster.is_some() {
+            self.listen_to_others();
+            return Ok(());
         }
         let open = self.world.agents().filter_map(|agent| agent.running.as_ref());
         let cut_off: Vec<_> = open
@@ -159,7 +178,7 @@ impl Actor {
         Ok(())
     }
 
-    fn stop_if_ended(&mut self, event: &Event) {
+    pub(super) fn stop_if_ended(&mut self, event: &Event) {
         if let Event::ReplyEnded { reply, .. } = event
             && let Some(running) = self.running.remove(&reply.message_id)
         {
@@ -186,6 +205,7 @@ impl Actor {
         let loaded = load(&self.cell).await?;
         self.world = loaded.world;
         self.secrets = loaded.secrets;
+        self.secrets_stale = false;
         self.catch_up().await?;
         self.stale = false;
         Ok(())

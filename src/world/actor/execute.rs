@@ -4,9 +4,12 @@
 use std::{collections::HashMap, sync::atomic::Ordering};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
-use super::{Actor, Request, commit::Ahead, mint};
+use super::{
+    Actor, Request,
+    commit::{Ahead, Unsettled},
+    mint,
+};
 use crate::{
     error::Failure,
     log::{KeyRecord, KeyWrite},
@@ -28,29 +31,46 @@ struct Done {
 
 type Known = HashMap<IdempotencyKey, Done>;
 
-/// Who is to be told what, once it is durable.
-type Answers = Vec<(oneshot::Sender<Result<Outcome, Failure>>, Result<Outcome, Failure>)>;
+/// How often something is decided anew because somebody else appended first.
+pub(super) const ATTEMPTS: usize = 16;
 
 impl Actor {
     pub(super) async fn execute(&mut self, requests: Vec<Request>) {
         if requests.is_empty() {
             return;
         }
-        let mut known = match self.prepare(&requests).await {
-            Ok(known) => known,
-            Err(failure) => {
-                let refuse = |request: Request| drop(request.answer.send(Err(failure.clone())));
-                return requests.into_iter().for_each(refuse);
+        let mut done = self.attempt(&requests).await;
+        for _ in 1..ATTEMPTS {
+            if matches!(done, Err(Unsettled::Moved)) {
+                done = self.attempt(&requests).await;
             }
-        };
-        let (mut ahead, mut answers) = (Ahead::default(), Answers::new());
-        for Request { command, key, answer } in requests {
-            let outcome = self.decide(&command, key, &mut known, &mut ahead);
-            answers.push((answer, outcome));
         }
-        self.finish(ahead, answers).await;
-        self.bound_log().await;
-        self.schedule();
+        match done {
+            Ok(outcomes) => {
+                for (request, outcome) in requests.into_iter().zip(outcomes) {
+                    let _ = request.answer.send(outcome);
+                }
+                self.bound_log().await;
+                self.schedule();
+            }
+            Err(unsettled) => {
+                let failure = Failure::from(unsettled);
+                let refuse = |request: Request| drop(request.answer.send(Err(failure.clone())));
+                requests.into_iter().for_each(refuse);
+            }
+        }
+    }
+
+    /// Decides all of them and appends what came of it; what each is to be told then. A refusal may have been decided on
+    /// what the others did, so nobody is told anything when nothing was done.
+    async fn attempt(&mut self, requests: &[Request]) -> Result<Vec<Result<Outcome, Failure>>, Unsettled> {
+        let mut known = self.prepare(requests).await?;
+        self.freeze_others(requests).await;
+        let mut ahead = Ahead::default();
+        let decide = |Request { command, key, .. }: &Request| self.decide(command, key.clone(), &mut known, &mut ahead);
+        let outcomes = requests.iter().map(decide).collect();
+        self.commit(ahead, None).await?;
+        Ok(outcomes)
     }
 
     /// Makes sure of the state, and finds out what is known of the keys of these requests.
@@ -96,8 +116,8 @@ impl Actor {
             return Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(2_000));
         }
         let at_ms = now_ms();
-        let text_of = |reply: &MessageId| self.running.get(reply).map_or_else(String::new, |r| r.live.freeze());
-        let mut context = Context { at_ms, mint: &mut mint, text_of: &text_of };
+        let text_of = |reply: &MessageId| self.text_of(reply);
+        let mut context = Context { at_ms, mint: &mut mint, text_of: &text_of, claim: None };
         let decision = self.world.decide(command, &mut context)?;
         if let Some(key) = key {
             let answer = Bytes::from(serde_json::to_vec(&decision.answer).map_err(Failure::internal)?);
@@ -113,17 +133,5 @@ impl Actor {
         ahead.secrets.extend(decision.secrets);
         ahead.stage(&mut self.world, at_ms, decision.events);
         Ok(Outcome { answer: decision.answer, duplicate: false })
-    }
-
-    /// Appends, and then tells everybody. If that fails nothing was done, and a refusal may have been decided on it.
-    async fn finish(&mut self, ahead: Ahead, answers: Answers) {
-        let committed = self.commit(ahead, None).await;
-        for (answer, outcome) in answers {
-            let outcome = match &committed {
-                Ok(()) => outcome,
-                Err(failure) => Err(failure.clone()),
-            };
-            let _ = answer.send(outcome);
-        }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Requests → [`World::decide`] and [`World::apply`], one after the other (`execute.rs`) → one append to the log for
 //! all that waited → publish (`commit.rs`). Nothing is told to anybody before it is durable. Turns run in tasks beside
-//! it (`running.rs`); their ends come back here.
+//! it (`running.rs`); their ends come back here. Where nodes share the log, what others append comes in by `follow.rs`,
+//! and who may run turns is told by tickets (`tickets.rs`).
 
 mod commit;
 mod execute;
+mod follow;
 mod running;
+mod tickets;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,7 +17,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::{AbortHandle, Id, JoinSet},
     time::{Instant, sleep_until},
 };
@@ -25,13 +28,17 @@ use super::{
     command::{Command, Outcome},
     gate::Pass,
     load::load,
+    nodes::{Ears, Heard},
     reply::LiveReply,
     state::World,
     turns::Ending,
 };
 use crate::{
     error::Failure,
-    log::Secret,
+    log::{
+        Record, Secret,
+        cluster::{Question, Ticket},
+    },
     protocol::{AgentName, IdempotencyKey, MessageId, ModelName, ProviderName},
 };
 
@@ -46,6 +53,19 @@ pub enum Mail {
     IsBusy(oneshot::Sender<bool>),
     Interrupt(oneshot::Sender<Result<(), Failure>>),
     Close(oneshot::Sender<()>),
+    /// Somebody appended, up to `head`; with the records, if they are at hand.
+    Follow {
+        head: u64,
+        records: Vec<Record>,
+        answer: Option<oneshot::Sender<Result<(), Failure>>>,
+    },
+    Ticket(Box<Held>),
+}
+
+/// A ticket, and the place that it takes of those this node has.
+pub struct Held {
+    pub ticket: Ticket,
+    pub _place: OwnedSemaphorePermit,
 }
 
 /// A command, and who waits for what it does.
@@ -63,9 +83,20 @@ pub struct Letter {
 }
 
 /// What comes back from the actor's own tasks.
-enum Note {
-    Ready { agent: AgentName, pass: Option<Pass> },
-    Chosen { agent: AgentName, provider: ProviderName, model: ModelName },
+pub enum Note {
+    Ready {
+        agent: AgentName,
+        pass: Option<Pass>,
+    },
+    Chosen {
+        agent: AgentName,
+        provider: ProviderName,
+        model: ModelName,
+    },
+    /// Another node says what one of its replies says.
+    Heard(Heard),
+    /// Another node asks for the text of a reply that may run here.
+    Asked(Question),
 }
 
 struct Running {
@@ -93,6 +124,14 @@ struct Actor {
     /// When to try again what storage refused.
     retry_at: Option<Instant>,
     snapshot_at: u64,
+    /// The right to run turns, where nodes share the log.
+    tickets: Vec<Held>,
+    /// Replies that other nodes run, with what was heard of them so far.
+    elsewhere: HashMap<MessageId, Arc<LiveReply>>,
+    /// Somebody else changed agents: `secrets` may be old.
+    secrets_stale: bool,
+    /// Listens to other nodes as long as it lives.
+    _ears: Option<Ears>,
 }
 
 /// Runs until nothing is asked any more and nothing runs.
@@ -105,6 +144,8 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter
             return refuse_all(inbox, failure);
         }
     };
+    let notes = mpsc::channel(INTERNAL_QUEUE);
+    let ears = cell.services.cluster.clone().map(|cluster| Ears::open(cluster, cell.id, notes.0.clone()));
     let mut actor = Actor {
         cell,
         snapshot_at: loaded.snapshot_at,
@@ -115,9 +156,13 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter
         turns: JoinSet::new(),
         task_of: HashMap::new(),
         at_the_gate: BTreeSet::new(),
-        notes: mpsc::channel(INTERNAL_QUEUE),
+        notes,
         unrecorded: Vec::new(),
         retry_at: None,
+        tickets: Vec::new(),
+        elsewhere: HashMap::new(),
+        secrets_stale: false,
+        _ears: ears,
     };
     actor.recover().await;
     actor.serve(&mut inbox).await;
@@ -131,7 +176,9 @@ fn refuse_all(mut inbox: mpsc::UnboundedReceiver<Letter>, failure: Failure) {
             Mail::Execute(request) => drop(request.answer.send(Err(failure.clone()))),
             Mail::Interrupt(answer) => drop(answer.send(Err(failure.clone()))),
             Mail::View(answer) => drop(answer.send(Err(failure.clone()))),
-            Mail::IsBusy(_) | Mail::Close(_) => {}
+            Mail::Follow { answer, .. } => drop(answer.map(|answer| answer.send(Err(failure.clone())))),
+            // A ticket that is dropped goes to another node.
+            Mail::IsBusy(_) | Mail::Close(_) | Mail::Ticket(_) => {}
         }
     }
 }
@@ -142,7 +189,12 @@ impl Actor {
         let mut idle_since = Instant::now();
         loop {
             let mut letters = Vec::new();
-            let idle = self.running.is_empty() && self.at_the_gate.is_empty() && self.retry_at.is_none();
+            self.settle_tickets();
+            let idle = self.running.is_empty()
+                && self.at_the_gate.is_empty()
+                && self.retry_at.is_none()
+                && self.elsewhere.is_empty()
+                && self.tickets.is_empty();
             let retry_at = self.retry_at;
             tokio::select! {
                 count = inbox.recv_many(&mut letters, BATCH) => {
@@ -194,6 +246,15 @@ impl Actor {
                     let _ = answer.send(busy);
                 }
                 Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
+                Mail::Follow { head, records, answer } => {
+                    let followed = self.follow(head, &records).await;
+                    if let Some(answer) = answer {
+                        let _ = answer.send(followed);
+                    } else if let Err(failure) = followed {
+                        failure.log();
+                    }
+                }
+                Mail::Ticket(held) => self.take_up(*held).await,
                 Mail::Close(answer) => {
                     self.turns.abort_all();
                     let _ = answer.send(());

@@ -10,12 +10,18 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Actor, Note, Running, commit::Ahead, mint};
+use super::{
+    Actor, Note, Running,
+    commit::{Ahead, Unsettled},
+    execute::ATTEMPTS,
+    mint,
+};
 use crate::{
     error::Failure,
     protocol::{AgentName, ErrorCode, FinishReason, MessageId},
     world::{
-        decide::Context, event::Event, gate::Pass, reply::LiveReply, state::World, time::now_ms, turn, turns::Ending,
+        decide::Context, event::Event, gate::Pass, load::secrets, reply::LiveReply, state::World, time::now_ms, turn,
+        turns::Ending,
     },
 };
 
@@ -52,6 +58,9 @@ impl Actor {
         if self.cell.services.draining.load(Ordering::Relaxed) || self.retry_at.is_some() {
             return;
         }
+        if self.cell.services.cluster.is_some() && self.claim().is_none() {
+            return;
+        }
         for agent in self.world.agents() {
             let name = &agent.public.name;
             let next = !agent.waiting.is_empty() && agent.running.is_none();
@@ -84,24 +93,39 @@ impl Actor {
             }
             Note::Chosen { agent, provider, model } => {
                 let chosen = Event::ProviderChosen { agent_name: agent, provider, model };
-                if let Err(failure) = self.record(|_, _| Some(vec![chosen])).await {
+                if let Err(failure) = self.record(|_, _| Some(vec![chosen.clone()])).await {
                     failure.log();
                 }
             }
+            Note::Heard(heard) => self.heard(heard),
+            Note::Asked(question) => self.asked(question),
         }
     }
 
     /// Decides and appends what no request asked for. Returns the reply that starts with it, if one does.
     async fn record(
         &mut self,
-        decide: impl FnOnce(&World, &mut Context<'_>) -> Option<Vec<Event>>,
+        mut decide: impl FnMut(&World, &mut Context<'_>) -> Option<Vec<Event>>,
     ) -> Result<Option<Arc<LiveReply>>, Failure> {
+        let mut recorded = self.try_to_record(&mut decide).await;
+        for _ in 1..ATTEMPTS {
+            if matches!(recorded, Err(Unsettled::Moved)) {
+                recorded = self.try_to_record(&mut decide).await;
+            }
+        }
+        Ok(recorded?)
+    }
+
+    async fn try_to_record(
+        &mut self,
+        decide: &mut impl FnMut(&World, &mut Context<'_>) -> Option<Vec<Event>>,
+    ) -> Result<Option<Arc<LiveReply>>, Unsettled> {
         self.fresh().await?;
         let (at_ms, no_text) = (now_ms(), |_: &MessageId| String::new());
-        let mut context = Context { at_ms, mint: &mut mint, text_of: &no_text };
+        let mut context = Context { at_ms, mint: &mut mint, text_of: &no_text, claim: self.claim() };
         let events = decide(&self.world, &mut context).unwrap_or_default();
         let started = match events.first() {
-            Some(Event::ReplyStarted { reply }) => Some(Arc::new(LiveReply::new(reply.clone()))),
+            Some(Event::ReplyStarted { reply, .. }) => Some(Arc::new(LiveReply::new(reply.clone()))),
             _ => None,
         };
         let mut ahead = Ahead::default();
@@ -121,6 +145,9 @@ impl Actor {
             }
         };
         let Some(live) = live else { return };
+        if let Err(failure) = self.fresh_secrets().await {
+            failure.log();
+        }
         let reply = &live.reply;
         let Some(call) = turn::call(&self.world, &self.cell, agent, &self.secrets) else {
             self.unrecorded.push((reply.message_id.clone(), turn::failed()));
@@ -134,6 +161,15 @@ impl Actor {
         let task = self.turns.spawn(turn::run(self.cell.clone(), live.clone(), call, chosen));
         self.task_of.insert(task.id(), reply.message_id.clone());
         self.running.insert(reply.message_id.clone(), Running { live, task, _pass: pass });
+    }
+
+    /// The keys of agents, where somebody else may have changed them.
+    async fn fresh_secrets(&mut self) -> Result<(), Failure> {
+        if self.secrets_stale {
+            self.secrets = secrets(&self.cell).await?;
+            self.secrets_stale = false;
+        }
+        Ok(())
     }
 
     pub(super) async fn ended(&mut self, ended: Result<(Id, Ending), JoinError>) {
@@ -159,7 +195,7 @@ impl Actor {
         while let Some((reply, ending)) = self.unrecorded.last().cloned() {
             let mut known = true;
             let ended = self.record(|world, context| {
-                let events = world.end_turn(&reply, ending, context);
+                let events = world.end_turn(&reply, ending.clone(), context);
                 known = events.is_some();
                 events
             });

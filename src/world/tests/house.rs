@@ -103,6 +103,7 @@ impl House {
         let services = Arc::new(Services {
             installation_key: log.installation_key().await.unwrap(),
             provider,
+            cluster: None,
             gate: Gate::new(64, 8),
             settings,
             draining: AtomicBool::new(false),

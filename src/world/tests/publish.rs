@@ -77,7 +77,7 @@ fn every_event_becomes_a_frame_or_is_internal() {
 
 #[test]
 fn a_reply_on_the_wire() {
-    let start = frame(3, &Event::ReplyStarted { reply: reply(1) }).unwrap();
+    let start = frame(3, &Event::ReplyStarted { reply: reply(1), claim: None }).unwrap();
     assert_eq!(start["type"], "chat_response");
     let expected = json!({
         "worldName": "my-world", "agentName": "a1",

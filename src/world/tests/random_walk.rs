@@ -228,7 +228,7 @@ fn check(stage: &Stage, from: usize, busy: &BTreeSet<MessageId>, seen: &mut Seen
                     );
                 }
             }
-            Event::ReplyStarted { reply } => {
+            Event::ReplyStarted { reply, .. } => {
                 let agent = mirror.agent(reply.agent_name.as_str()).unwrap();
                 assert!(agent.running.is_none(), "one turn of an agent runs");
                 assert_eq!(agent.waiting[0].reply, *reply, "first in, first out");

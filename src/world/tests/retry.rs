@@ -38,7 +38,7 @@ fn only_what_failed_was_cancelled_or_interrupted() {
         assert!(stage.world.is_busy());
 
         assert_eq!(stage.start("a1"), Some(message_id.clone()));
-        let Some(Event::ReplyStarted { reply: started }) = stage.since(from).pop() else { panic!() };
+        let Some(Event::ReplyStarted { reply: started, .. }) = stage.since(from).pop() else { panic!() };
         assert_eq!((&started.in_reply_to, &started.root_id), (&root, &root));
         stage.end(&message_id, ended(FinishReason::Stop));
         assert_eq!(stage.settled_since(from), [root], "busy again, settled again");

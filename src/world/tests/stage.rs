@@ -75,7 +75,7 @@ impl Stage {
         let at_ms = self.at_ms();
         let text_of = |_: &MessageId| "so far".to_owned();
         let mut mint = || next_id(&mut self.minted);
-        self.world.decide(command, &mut Context { at_ms, mint: &mut mint, text_of: &text_of })
+        self.world.decide(command, &mut Context { at_ms, mint: &mut mint, text_of: &text_of, claim: None })
     }
 
     /// Appends and applies.
@@ -141,9 +141,10 @@ impl Stage {
         let at_ms = self.at_ms();
         let text_of = |_: &MessageId| String::new();
         let mut mint = || next_id(&mut self.minted);
-        let events = self.world.start_turn(agent, &mut Context { at_ms, mint: &mut mint, text_of: &text_of })?;
+        let events =
+            self.world.start_turn(agent, &mut Context { at_ms, mint: &mut mint, text_of: &text_of, claim: None })?;
         let started = events.iter().find_map(|event| match event {
-            Event::ReplyStarted { reply } => Some(reply.message_id.clone()),
+            Event::ReplyStarted { reply, .. } => Some(reply.message_id.clone()),
             _ => None,
         });
         self.take(events);
@@ -155,7 +156,7 @@ impl Stage {
         let at_ms = self.at_ms();
         let text_of = |_: &MessageId| String::new();
         let mut mint = || next_id(&mut self.minted);
-        let mut context = Context { at_ms, mint: &mut mint, text_of: &text_of };
+        let mut context = Context { at_ms, mint: &mut mint, text_of: &text_of, claim: None };
         match self.world.end_turn(reply, ending, &mut context) {
             Some(events) => {
                 self.take(events);

@@ -1,0 +1,275 @@
+//! What nodes that share a log tell each other beside it, and the tasks of a node that listen for it: what is appended
+//! by others, tickets for turns that wait, and what replies say while they run elsewhere (docs/SCALING.md).
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::AbortHandle,
+};
+
+use super::{
+    actor::Note,
+    cell::WorldCell,
+    refusal::storage,
+    reply::Stretch,
+    worlds::{Entered, Worlds},
+};
+use crate::{
+    error::Failure,
+    log::{
+        Error, TokenHash, WorldId,
+        cluster::{Change, Cluster, Ticket},
+    },
+    protocol::MessageId,
+};
+
+/// How long to wait before what storage refused is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Time that other nodes have to say that somebody uses a world.
+const TO_SAY_SO: Duration = Duration::from_secs(1);
+/// Stretches of a reply that may wait to be told to other nodes. Who misses one asks for it.
+const TOLD: usize = 256;
+
+/// A stretch of a reply's text, from the node that runs it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Heard {
+    pub reply: MessageId,
+    #[serde(flatten)]
+    pub stretch: Stretch,
+}
+
+impl Heard {
+    pub fn to_bytes(&self) -> Bytes {
+        to_bytes(self)
+    }
+
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        read(bytes)
+    }
+}
+
+/// What is asked of the node that runs a reply. The answer is a [`Heard`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "camelCase")]
+pub enum Ask {
+    /// Its text, from this code point on.
+    Text { reply: MessageId, from: u64 },
+    /// Its whole text, and silence for a while: somebody is about to record its end.
+    Freeze { reply: MessageId },
+}
+
+impl Ask {
+    pub fn reply(&self) -> &MessageId {
+        match self {
+            Self::Text { reply, .. } | Self::Freeze { reply } => reply,
+        }
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        to_bytes(self)
+    }
+
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        read(bytes)
+    }
+}
+
+/// Said to all nodes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "announce", rename_all = "camelCase")]
+pub enum Announcement {
+    /// A token is void, by its hash.
+    Revoked {
+        token: TokenHash,
+    },
+    /// Whoever has somebody in this world says so, or it goes: its grace period is over.
+    WhoUses {
+        world: WorldId,
+    },
+    Used {
+        world: WorldId,
+    },
+}
+
+impl Announcement {
+    pub fn to_bytes(&self) -> Bytes {
+        to_bytes(self)
+    }
+
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        read(bytes)
+    }
+}
+
+fn to_bytes(message: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_vec(message).unwrap_or_default())
+}
+
+/// Something else on the subject, from a newer version perhaps, is passed over.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes).inspect_err(|error| tracing::debug!(%error, "another node said something odd")).ok()
+}
+
+/// Listens to what other nodes say of one world, as long as it lives.
+pub struct Ears(AbortHandle);
+
+impl Ears {
+    pub(super) fn open(cluster: Arc<dyn Cluster>, world: WorldId, notes: mpsc::Sender<Note>) -> Self {
+        let listening = tokio::spawn(async move {
+            let (said, asked) = loop {
+                match tokio::join!(cluster.listen(world), cluster.answer(world)) {
+                    (Ok(said), Ok(asked)) => break (said, asked),
+                    (Err(Error::Closed), _) | (_, Err(Error::Closed)) => return,
+                    _ => tokio::time::sleep(RETRY).await,
+                }
+            };
+            let said = said.filter_map(async |said| Heard::read(&said).map(Note::Heard));
+            let mut heard = std::pin::pin!(futures_util::stream::select(said, asked.map(Note::Asked)));
+            while let Some(note) = heard.next().await {
+                if notes.send(note).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self(listening.abort_handle())
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Tells other nodes what a reply says, in order.
+pub struct Voice(mpsc::Sender<Bytes>);
+
+impl Voice {
+    pub(super) fn of(cluster: Arc<dyn Cluster>, world: WorldId) -> Self {
+        let (told, mut telling) = mpsc::channel(TOLD);
+        tokio::spawn(async move {
+            while let Some(body) = telling.recv().await {
+                let _ = cluster.say(world, body).await;
+            }
+        });
+        Self(told)
+    }
+
+    pub fn say(&self, reply: &MessageId, stretch: &Stretch) {
+        let _ = self.0.try_send(Heard { reply: reply.clone(), stretch: stretch.clone() }.to_bytes());
+    }
+}
+
+impl Worlds {
+    /// Passes on what is appended, by whomever, to the worlds that are known here. Returns when storage is closed.
+    pub async fn follow_log(&self, cluster: &dyn Cluster) {
+        let mut changes = cluster.changes();
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Appended { world, records, head, .. } => {
+                    if let Some(cell) = self.known(world) {
+                        cell.follow(head, records);
+                    }
+                }
+                Change::Deleted { world } => self.forget(&[world]).await,
+                Change::Gap => self.look_again().await,
+            }
+        }
+    }
+
+    /// Something may have been missed.
+    async fn look_again(&self) {
+        for cell in self.all_known() {
+            match self.services.log.head(cell.id).await {
+                Ok(Some(head)) => cell.follow(head.head, Vec::new()),
+                Ok(None) => self.forget(&[cell.id]).await,
+                // Its next command reads the log anyway, and finds out.
+                Err(error) => tracing::warn!(world = %cell.id, %error, "failed to look at the log"),
+            }
+        }
+    }
+
+    /// Asks the other nodes whether somebody uses these worlds, and gives them time to say so.
+    pub(super) async fn ask_others(&self, unused: &[Arc<WorldCell>]) {
+        let Some(cluster) = &self.services.cluster else { return };
+        for cell in unused {
+            let question = Announcement::WhoUses { world: cell.id };
+            if let Err(error) = cluster.announce(question.to_bytes()).await {
+                // Without an answer nothing may go.
+                tracing::debug!(%error, "failed to ask other nodes");
+                self.used(cell.id);
+            }
+        }
+        if !unused.is_empty() {
+            tokio::time::sleep(TO_SAY_SO).await;
+        }
+    }
+
+    /// Whether another node made the world persistent, or runs something in it.
+    pub(super) async fn is_kept_by_others(&self, cell: &WorldCell) -> bool {
+        if self.services.cluster.is_none() {
+            return false;
+        }
+        match self.services.log.world(cell.id).await {
+            Ok(Some(entry)) if entry.persistent => {
+                cell.set_persistent();
+                true
+            }
+            Ok(Some(entry)) => entry.busy,
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// What other nodes say of worlds to all.
+    pub async fn heard(&self, announcement: &Announcement, cluster: &dyn Cluster) {
+        match announcement {
+            Announcement::WhoUses { world } if self.is_used(*world) => {
+                let _ = cluster.announce(Announcement::Used { world: *world }.to_bytes()).await;
+            }
+            Announcement::Used { world } => self.used(*world),
+            Announcement::WhoUses { .. } | Announcement::Revoked { .. } => {}
+        }
+    }
+
+    /// Takes tickets as long as there is room for more, and hands them to their worlds. Returns when the server drains or
+    /// storage is closed.
+    pub async fn take_tickets(&self, cluster: &dyn Cluster, places: usize) {
+        let places = Arc::new(Semaphore::new(places));
+        while !self.services.draining.load(Ordering::Relaxed) {
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let ticket = match cluster.next_ticket().await {
+                Ok(ticket) => ticket,
+                Err(Error::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "failed to ask for turns that wait");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            match self.world_of(&ticket).await {
+                Ok(Some(entered)) => entered.cell.take_up(ticket, place),
+                Ok(None) => drop(ticket.done().await),
+                Err(failure) => {
+                    failure.log();
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn world_of(&self, ticket: &Ticket) -> Result<Option<Entered>, Failure> {
+        let entry = self.services.log.world(ticket.world).await.map_err(storage)?;
+        Ok(match entry {
+            Some(entry) => Some(self.enter(entry).await),
+            None => None,
+        })
+    }
+}
