@@ -43,6 +43,8 @@ pub struct Socket {
     out: Vec<u8>,
     /// How much of `shared` is written, or, when that is gone, of `out`.
     written: usize,
+    /// A frame was too long to be read: nothing behind its header is.
+    deaf: bool,
 }
 
 struct Reading {
@@ -58,7 +60,7 @@ impl Socket {
     pub fn new(mut stream: Watched, early: &[u8], max_frame: usize) -> Self {
         let reading = (!early.is_empty()).then(|| Reading::new(early, max_frame));
         let out = stream.take_held();
-        Self { stream, max_frame, reading, shared: Bytes::new(), out, written: 0 }
+        Self { stream, max_frame, reading, shared: Bytes::new(), out, written: 0, deaf: false }
     }
 
     /// Waits for a message. Cancel-safe.
@@ -67,6 +69,9 @@ impl Socket {
     }
 
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        if self.deaf {
+            return self.poll_discard(cx);
+        }
         if self.reading.is_none() {
             ready!(self.stream.poll_read_ready(cx))?;
         }
@@ -87,7 +92,23 @@ impl Socket {
                 }
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(error)),
+            Err(error) => {
+                // tungstenite must not be asked again: it keeps the header, and has made no room for what follows.
+                self.deaf = matches!(error, Error::Capacity(_));
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Reads what the peer still sends, until it closes.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        let mut space = [0; READ];
+        loop {
+            let mut space = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
+            if space.filled().is_empty() {
+                return Poll::Ready(Err(Error::ConnectionClosed));
+            }
         }
     }
 

@@ -59,6 +59,7 @@ impl Actor {
                 );
             }
             published = record.seq;
+            self.complete(&event);
             let push = publish(&self.cell.name, record.seq, record.id, record.at_ms, &event);
             pushes.extend(push.map(|push| (record.seq, push)));
             self.stop_if_ended(&event);
@@ -66,6 +67,16 @@ impl Actor {
         self.cell.hub.publish(published, pushes, None);
         self.listen_to_others();
         Ok(())
+    }
+
+    /// The end of a reply may overtake the last of its deltas: what is missing is said before it.
+    fn complete(&self, event: &Event) {
+        if let Event::ReplyEnded { reply, content, .. } = event
+            && let Some(live) = self.elsewhere.get(&reply.message_id)
+        {
+            let whole = Stretch { offset: 0, end: content.chars().count() as u64, text: content.clone() };
+            let _ = live.hear(&whole, |stretch| self.cell.hub.publish_delta(&self.cell.name, live, &stretch));
+        }
     }
 
     /// Opens an ear for every reply that runs on another node, and closes those of replies that are over.

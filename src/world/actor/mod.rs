@@ -248,6 +248,8 @@ impl Actor {
                 Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
                 Mail::Follow { head, records, answer } => {
                     let followed = self.follow(head, &records).await;
+                    // What others ended may have been what a turn waited for.
+                    self.schedule();
                     if let Some(answer) = answer {
                         let _ = answer.send(followed);
                     } else if let Err(failure) = followed {
