@@ -206,11 +206,12 @@ impl Core {
         let mut fold = match held {
             Some(fold) => Some(fold),
             None => match self.stored_snapshot(world).await? {
-                Some(stored) => {
+                // One of a later log than this, which was put back, is none.
+                Some(stored) if stored.fold.tip.last <= last => {
                     slot.places.lock().put(stored.place.0, stored.place.1);
                     Some(stored.fold)
                 }
-                None => None,
+                _ => None,
             },
         };
         let subject = self.names.world(world);
