@@ -217,14 +217,23 @@ impl Nats {
         self.ask::<Value>(&format!("STREAM.PURGE.{stream}"), body).await.map(drop)
     }
 
-    /// Removes one message. Whether it was there: of several that remove it, one hears yes, if
-    /// no answer is lost.
+    /// Removes one message. Whether this did it: of several that remove it, one hears yes. After a
+    /// lost answer it counts as done by this one if it is gone.
     pub async fn remove(&self, stream: &str, seq: u64) -> Result<bool, Failure> {
-        let body = json!({ "seq": seq, "no_erase": true });
-        match self.ask::<Value>(&format!("STREAM.MSG.DELETE.{stream}"), body).await {
-            Ok(_) => Ok(true),
-            Err(failure) if failure.is_absent() => Ok(false),
-            Err(failure) => Err(failure),
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
+        let body = Bytes::from(json!({ "seq": seq, "no_erase": true }).to_string());
+        let until = Instant::now() + self.timeout + self.patience;
+        let mut lost = None;
+        loop {
+            self.connected().await?;
+            match self.send::<Value>(&subject, None, body.clone()).await {
+                Ok(_) => return Ok(true),
+                Err(failure) if failure.is_absent() => return Ok(lost.is_some()),
+                Err(failure) if !failure.passes() || Instant::now() >= until => return Err(lost.unwrap_or(failure)),
+                Err(failure @ Failure::Lost(_)) => lost = Some(failure),
+                Err(_) => {}
+            }
+            sleep(PAUSE).await;
         }
     }
 

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use async_nats::HeaderMap;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::api::{Stored, Which};
+use super::api::{Failure, Stored, Which};
 use super::batch::{Batch, Key, SealedWrite, State};
 use super::fold::{Fold, Tip};
 use super::put::{Outcome, Put};
@@ -52,11 +52,10 @@ impl Core {
                 }
             } else {
                 let batch = self.batch(&append, &tip)?;
-                *slot.doubt.lock() = Some(tip.last);
+                let mut doubt = InDoubt { slot: &slot, after: tip.last, decided: false };
                 let outcome = self.publish(append.world, &batch, append.ticket).await;
-                if !matches!(outcome, Err(Error::Unknown(_))) {
-                    *slot.doubt.lock() = None;
-                }
+                doubt.decided = !matches!(outcome, Err(Error::Unknown(_)));
+                drop(doubt);
                 if let Outcome::Done(seq) = outcome? {
                     self.took(&slot, &batch, seq);
                     return Ok(Appended::Done { head: batch.head() });
@@ -93,12 +92,13 @@ impl Core {
         Ok(())
     }
 
-    /// The same for who only reads. Waits for an append that is under way.
+    /// The same for who only reads.
     pub(super) async fn settled(&self, world: WorldId, slot: &Slot) -> Result<(), Error> {
         if slot.doubt.lock().is_none() {
             return Ok(());
         }
-        let _turn = slot.turn.lock().await;
+        let turn = timeout(self.nats.patience, slot.turn.lock()).await;
+        let _turn = turn.map_err(|_| failed(Failure::Away("an append waits for it".to_owned())))?;
         self.settle(world, slot).await
     }
 
@@ -206,11 +206,12 @@ impl Core {
         let mut fold = match held {
             Some(fold) => Some(fold),
             None => match self.stored_snapshot(world).await? {
-                Some(stored) => {
+                // One of a later log than this, which was put back, is none.
+                Some(stored) if stored.fold.tip.last <= last => {
                     slot.places.lock().put(stored.place.0, stored.place.1);
                     Some(stored.fold)
                 }
-                None => None,
+                _ => None,
             },
         };
         let subject = self.names.world(world);
@@ -276,6 +277,22 @@ impl Core {
 pub(super) fn key(write: &KeyWrite) -> Key {
     let known = KeyRecord { fingerprint: write.fingerprint, answer: write.answer.clone(), at_ms: write.at_ms };
     Key::new(&write.user, &write.key, &known)
+}
+
+/// An append that is under way. Dropped without a decision, also because its caller went, it leaves
+/// the world in doubt.
+struct InDoubt<'a> {
+    slot: &'a Slot,
+    after: u64,
+    decided: bool,
+}
+
+impl Drop for InDoubt<'_> {
+    fn drop(&mut self) {
+        if !self.decided {
+            *self.slot.doubt.lock() = Some(self.after);
+        }
+    }
 }
 
 /// The server refuses, although nothing was written: it is not itself.

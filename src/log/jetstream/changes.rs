@@ -18,7 +18,7 @@ use crate::log::cluster::Change;
 
 /// Changes that a slow reader may be behind before it gets a [`Change::Gap`] in their place.
 pub(super) const QUEUE: usize = 1024;
-const AHEAD: usize = 512;
+const AHEAD: usize = 128;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// The server forgets the consumer of a node that is gone.
 const INACTIVE: Duration = Duration::from_secs(60);

@@ -7,7 +7,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::api::{BATCH, Stored, Which};
+use super::api::{BATCH, Failure, Stored, Which};
+use super::append::unknown;
 use super::put::{Outcome, Put};
 use super::{Core, failed};
 use crate::log::Error;
@@ -51,7 +52,10 @@ impl Core {
 
     /// Removes the entry at that revision. Whether this call did it.
     pub(super) async fn unset(&self, revision: u64) -> Result<bool, Error> {
-        self.nats.remove(&self.names.directory, revision).await.map_err(failed)
+        self.nats.remove(&self.names.directory, revision).await.map_err(|failure| match failure {
+            Failure::Lost(_) => unknown(failure),
+            _ => failed(failure),
+        })
     }
 
     /// The keys that match, as the leader knows them.

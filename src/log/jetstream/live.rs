@@ -15,7 +15,6 @@ use crate::log::{Answer, Error, WorldId};
 
 impl Cluster for JetStream {
     fn changes(&self) -> BoxStream<'static, Change> {
-        let changes = self.core.changes.subscribe();
         let next = |mut changes: broadcast::Receiver<Change>| async move {
             let change = match changes.recv().await {
                 Ok(change) => change,
@@ -24,7 +23,8 @@ impl Cluster for JetStream {
             };
             Some((change, changes))
         };
-        futures_util::stream::unfold(changes, next).boxed()
+        let changes = futures_util::stream::unfold(self.core.changes.subscribe(), next);
+        changes.take_until(self.core.ended.clone().cancelled_owned()).boxed()
     }
 
     fn next_ticket(&self) -> Answer<'_, Ticket> {
@@ -33,7 +33,12 @@ impl Cluster for JetStream {
             if *self.closed.read().await {
                 return Err(Error::Closed);
             }
-            self.core.tickets.wait().await.map_err(|_| Error::Closed)
+            let ticket = self.core.tickets.wait();
+            // Closed in between: nobody would end the waiting.
+            if self.core.ended.is_cancelled() {
+                return Err(Error::Closed);
+            }
+            ticket.await.map_err(|_| Error::Closed)
         }
         .boxed()
     }

@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 use tokio::sync::{RwLock, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Change, Link};
 use super::{Answer, Counts, Error};
@@ -64,6 +65,8 @@ struct Core {
     slots: worlds::Slots,
     link: watch::Receiver<Link>,
     changes: broadcast::Sender<Change>,
+    /// Ends the streams that callers hold.
+    ended: CancellationToken,
     tickets: tickets::Waiting,
     /// When a probe last succeeded.
     probed: Mutex<Option<Instant>>,
@@ -81,13 +84,19 @@ impl JetStream {
             work.await
         })
     }
+
+    fn end(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.core.tickets.close();
+        self.core.ended.cancel();
+    }
 }
 
 impl Drop for JetStream {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.end();
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, broadcast};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::api::{Failure, Nats};
@@ -71,6 +72,7 @@ impl JetStream {
             sealer,
             link,
             changes: broadcast::Sender::new(changes::QUEUE),
+            ended: CancellationToken::new(),
             tickets: tickets::Waiting::default(),
             probed: parking_lot::Mutex::default(),
             counted: parking_lot::Mutex::default(),

@@ -58,10 +58,17 @@ struct Torn {
 impl Core {
     pub(super) async fn latest_snapshot(&self, world: WorldId) -> Result<Option<Snapshot>, Error> {
         let (last, stored) = tokio::join!(self.last(world), self.stored_snapshot(world));
-        let (last, _) = last?.ok_or(Error::NoWorld)?;
-        let snapshot = stored?.map(|stored| stored.snapshot);
+        let (last, last_at) = last?.ok_or(Error::NoWorld)?;
         // Beyond the head: of a log that was put back to an older state.
-        Ok(snapshot.filter(|snapshot| snapshot.seq <= last.head()))
+        let Some(stored) = stored?.filter(|stored| stored.snapshot.seq <= last.head()) else { return Ok(None) };
+        let StoredSnapshot { snapshot, fold, place } = stored;
+        let slot = self.slots.get(world);
+        slot.places.lock().put(place.0, place.1);
+        if fold.tip.last <= last_at {
+            // Who reads it is about to open the world, and will write to it.
+            slot.fold.lock().get_or_insert(fold);
+        }
+        Ok(Some(snapshot))
     }
 
     /// None also when it is torn: the log says the same, as long as it reaches back.

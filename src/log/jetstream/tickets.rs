@@ -41,6 +41,11 @@ impl Waiting {
         ticket
     }
 
+    /// Whoever waits hears that the storage is closed.
+    pub fn close(&self) {
+        self.calls.lock().clear();
+    }
+
     fn any(&self) -> bool {
         let mut calls = self.calls.lock();
         calls.retain(|call| !call.is_closed());

@@ -63,9 +63,7 @@ impl WorldLog for JetStream {
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async {
             *self.closed.write().await = true;
-            for task in &self.tasks {
-                task.abort();
-            }
+            self.end();
             // What was said to other nodes is on its way.
             let flushed = tokio::time::timeout(self.core.options.patience, self.core.nats.client.flush()).await;
             tracing::debug!(?flushed, "the connection to NATS is let go");

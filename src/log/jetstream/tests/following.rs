@@ -201,3 +201,44 @@ async fn nothing_is_missed_when_the_connection_was_lost() {
     assert!(log.iter().take(60).map(|r| (r.seq, r.id)).eq(heard.into_iter().take(60)));
     timeout(SOON, state.wait_for(|link| *link == Link::Connected)).await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn closing_ends_what_waits() {
+    let servers = shared();
+    let node = Arc::new(open(&options(servers.url(), 1)).await);
+    let mut changes = node.changes();
+    let ticket = tokio::spawn({
+        let node = node.clone();
+        async move { node.next_ticket().await.map(|ticket| ticket.seq) }
+    });
+    sleep(Duration::from_millis(50)).await;
+    node.close().await.unwrap();
+    assert!(timeout(SOON, changes.next()).await.unwrap().is_none());
+    assert!(matches!(timeout(SOON, ticket).await.unwrap().unwrap(), Err(Error::Closed)));
+    assert!(matches!(node.next_ticket().await, Err(Error::Closed)));
+    assert!(matches!(node.say(WorldId::now_v7(), "x".into()).await, Err(Error::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn who_is_too_slow_hears_of_a_gap() {
+    let servers = shared();
+    let node = open(&options(servers.url(), 1)).await;
+    let world = make_world(&node).await;
+    let mut changes = node.changes();
+    let more = super::super::changes::QUEUE as u64 + 200;
+    for head in 0..more {
+        node.append(append(world, head, vec![draft("{}")])).await.unwrap();
+    }
+    // Until the node itself has heard of the last.
+    let (mut gaps, mut last) = (0, 0);
+    while last < more {
+        match timeout(SOON, changes.next()).await.unwrap().unwrap() {
+            Change::Gap => gaps += 1,
+            Change::Appended { head, .. } => last = head,
+            Change::Deleted { .. } => panic!("deleted"),
+        }
+    }
+    assert_eq!(gaps, 1);
+}

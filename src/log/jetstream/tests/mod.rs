@@ -2,6 +2,7 @@
 
 mod following;
 mod leader;
+mod model;
 mod opening;
 mod race;
 mod secrecy;

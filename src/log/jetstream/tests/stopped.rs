@@ -112,3 +112,25 @@ async fn while_nats_is_away_nothing_is_written_and_that_is_said_soon() {
     assert_eq!(log.len(), 1);
     node.probe().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn an_append_whose_caller_went_is_closed_before_the_tail_is_read() {
+    let servers = Servers::start(1);
+    let node = open(&options(servers.url(), 1)).await;
+    let world = make_world(&node).await;
+    node.append(append(world, 0, vec![draft("{}")])).await.unwrap();
+    servers.servers[0].signal("STOP");
+    // It has been sent when its caller goes: the server stores it as soon as it goes on.
+    let gone = node.append(append(world, 1, vec![draft("late")]));
+    assert!(tokio::time::timeout(Duration::from_millis(200), gone).await.is_err());
+    let reading = node.read(world, 0, Limit { records: 9, bytes: 1 << 20 });
+    let (page, ()) = tokio::join!(reading, async {
+        sleep(Duration::from_millis(200)).await;
+        servers.servers[0].signal("CONT");
+    });
+    let page = page.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(whole(&node, world).await, page.records);
+    assert_eq!(node.head(world).await.unwrap().unwrap().head, page.head);
+}
