@@ -17,7 +17,9 @@ impl Http {
         let stats = &self.app.stats;
         // A health check that fails where storage does would hide everything else.
         let counts = self.app.worlds.services.log.counts().await;
-        let status = match (self.shutdown.phase(), stats.storage_failing.load(Ordering::Relaxed) || counts.is_err()) {
+        let cut_off = self.app.worlds.services.is_cut_off();
+        let failing = cut_off || stats.storage_failing.load(Ordering::Relaxed) || counts.is_err();
+        let status = match (self.shutdown.phase(), failing) {
             (Phase::Draining | Phase::Closing, _) => HealthStatus::Draining,
             (Phase::Serving, true) => HealthStatus::Degraded,
             (Phase::Serving, false) => HealthStatus::Ok,

@@ -168,6 +168,9 @@ pub enum Error {
     /// Nothing was written. May work again later: a full disk, an I/O error.
     #[error("storage failed, nothing was written")]
     Storage(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// Nothing was written, as storage cannot be reached. It comes back by itself.
+    #[error("storage cannot be reached, nothing was written")]
+    Away(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// It may have been written, all of it, or not at all. Read the tail and decide.
     #[error("storage failed, the outcome is unknown")]
     Unknown(#[source] Arc<dyn std::error::Error + Send + Sync>),

@@ -20,7 +20,7 @@ use crate::{
     error::Failure,
     log::{
         Head, Record, Store, WorldEntry, WorldId,
-        cluster::{Cluster, Ticket},
+        cluster::{Cluster, Link, Ticket},
     },
     protocol::{Agent, Cursor, IdempotencyKey, TemplateName, Title, TurnLimit, UnresumableReason, WorldName},
     provider::Provider,
@@ -39,6 +39,13 @@ pub struct Services {
     pub counters: super::Counters,
     /// The key of command fingerprints.
     pub installation_key: [u8; 32],
+}
+
+impl Services {
+    /// Whether the log that nodes share cannot be reached from here.
+    pub fn is_cut_off(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| *cluster.state().borrow() != Link::Connected)
+    }
 }
 
 /// Settings of worlds.

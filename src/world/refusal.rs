@@ -22,12 +22,21 @@ pub fn storage(error: log::Error) -> Failure {
     match error {
         log::Error::NoWorld => Failure::new(ErrorCode::WorldNotFound, "the world was deleted"),
         error => {
-            let text = "the server cannot use its storage at the moment; nothing was changed";
+            let (code, text) = match &error {
+                log::Error::Away(_) => {
+                    (ErrorCode::Overloaded, "the server cannot reach its storage at the moment; nothing was changed")
+                }
+                log::Error::Unknown(_) => (
+                    ErrorCode::StorageError,
+                    "it is not known whether this was stored; send it again with the same idempotency key",
+                ),
+                _ => (ErrorCode::StorageError, "the server cannot use its storage at the moment; nothing was changed"),
+            };
             let cause = match std::error::Error::source(&error) {
                 Some(source) => format!("{error}: {source}"),
                 None => error.to_string(),
             };
-            Failure::new(ErrorCode::StorageError, text).retry_after_ms(1_000).cause(cause)
+            Failure::new(code, text).retry_after_ms(1_000).cause(cause)
         }
     }
 }

@@ -41,6 +41,7 @@ macro_rules! contract_tests {
         );
         $crate::log::contract::contract_tests!(@ $fresh, [$($attribute),*], ownership;
             users_do_not_reach_each_other
+            of_those_who_create_the_same_world_one_does
             a_deleted_world_is_gone_altogether
             sessions_live_and_die
             unused_users_expire_with_their_worlds

@@ -30,6 +30,26 @@ pub(crate) async fn users_do_not_reach_each_other(opened: Opened) {
     assert_eq!(whole(&*store, anns.id).await.len(), 2);
 }
 
+pub(crate) async fn of_those_who_create_the_same_world_one_does(opened: Opened) {
+    let store = opened.store;
+    make_user(&*store, "u").await;
+    for round in 0..5 {
+        let name = format!("w{round}");
+        let new = || store.create_world(NewWorld { drafts: drafts(1), ..new_world("u", &name) });
+        let made = futures_util::future::join_all([new(), new(), new(), new()]).await;
+        let (mut created, mut found) = (Vec::new(), Vec::new());
+        for one in made {
+            match one.unwrap() {
+                CreatedWorld::Created(entry) => created.push(entry.id),
+                CreatedWorld::Exists(entry) => found.push(entry.id),
+            }
+        }
+        assert_eq!(created.len(), 1, "round {round}");
+        assert!(found.iter().all(|id| *id == created[0]), "round {round}: {created:?} {found:?}");
+        assert_eq!(store.worlds_of("u").await.unwrap().len(), round + 1);
+    }
+}
+
 pub(crate) async fn a_deleted_world_is_gone_altogether(opened: Opened) {
     let store = opened.store;
     make_user(&*store, "u").await;

@@ -55,7 +55,7 @@ impl Failure {
     }
 
     /// May be over in a moment: an election, a connection that is being made anew.
-    fn passes(&self) -> bool {
+    pub fn passes(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Lost(_) | Self::Refused { code: UNAVAILABLE, .. })
     }
 }

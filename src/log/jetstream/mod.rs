@@ -35,6 +35,7 @@ mod worlds;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -109,7 +110,8 @@ impl Core {
 
 /// Nothing was written, as far as the failing step goes.
 fn failed(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Storage(Arc::new(cause))
+    let refused = (&cause as &dyn Any).downcast_ref().is_some_and(|failure: &api::Failure| !failure.passes());
+    if refused { Error::Storage(Arc::new(cause)) } else { Error::Away(Arc::new(cause)) }
 }
 
 fn now_ms() -> i64 {

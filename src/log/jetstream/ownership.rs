@@ -79,10 +79,9 @@ impl Core {
             (begun, named) => {
                 self.remove_rest(new.id, None).await;
                 begun?;
-                named?;
                 match self.find_world(&new.user, &new.name).await? {
                     Some(existing) => Ok(CreatedWorld::Exists(existing)),
-                    None => Err(failed(Contended)),
+                    None => Err(named.err().unwrap_or_else(|| failed(Contended))),
                 }
             }
         }
