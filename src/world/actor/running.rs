@@ -135,7 +135,13 @@ impl Actor {
     }
 
     async fn start(&mut self, agent: &AgentName, pass: Pass) {
-        let live = match self.record(|world, context| world.start_turn(agent.as_str(), context)).await {
+        let clustered = self.cell.services.cluster.is_some();
+        let start = |world: &World, context: &mut Context<'_>| {
+            // The ticket may be lost by now: whoever has it starts the turn. Unclaimed, nobody would ever end it.
+            let may = !clustered || context.claim.is_some();
+            may.then(|| world.start_turn(agent.as_str(), context)).flatten()
+        };
+        let live = match self.record(start).await {
             Ok(live) => live,
             Err(failure) => {
                 // The turn still waits; it is tried again.

@@ -10,7 +10,8 @@ use crate::{
 
 impl Actor {
     /// Takes up what the ticket is for. One that was handed out before closes what was claimed under it: whoever
-    /// claimed it is gone, or too late from here on.
+    /// claimed it is gone, or too late from here on. Any ticket closes what was never claimed: it began on a server that
+    /// had its log alone, before the log moved here (`agent-world migrate`), and runs nowhere.
     pub(super) async fn take_up(&mut self, held: Held) {
         let ticket = &held.ticket;
         let known = match self.fresh().await {
@@ -21,18 +22,19 @@ impl Actor {
             // Dropped, the ticket comes again, here or elsewhere.
             return failure.log();
         }
-        if ticket.delivered > 1 {
-            let claimed = self.world.agents().filter_map(|agent| agent.running.as_ref());
-            let cut_off: Vec<_> = claimed
-                .filter(|turn| turn.claim == Some(ticket.seq))
-                .map(|turn| turn.reply.message_id.clone())
-                .filter(|reply| !self.running.contains_key(reply) && !self.is_unrecorded(reply))
-                .collect();
-            for reply in cut_off {
-                tracing::warn!(world = %self.cell.id, reply = reply.as_str(), "turn of a lost node is interrupted");
-                let text = self.text_of(&reply);
-                self.unrecorded.push((reply, Ending::stopped(text, FinishReason::Interrupted)));
-            }
+        let lost = |claim: Option<u64>| claim.is_none_or(|claim| claim == ticket.seq && ticket.delivered > 1);
+        let cut_off: Vec<_> = self
+            .world
+            .agents()
+            .filter_map(|agent| agent.running.as_ref())
+            .filter(|turn| lost(turn.claim))
+            .map(|turn| turn.reply.message_id.clone())
+            .filter(|reply| !self.running.contains_key(reply) && !self.is_unrecorded(reply))
+            .collect();
+        for reply in cut_off {
+            tracing::warn!(world = %self.cell.id, reply = reply.as_str(), "turn of a lost node is interrupted");
+            let text = self.text_of(&reply);
+            self.unrecorded.push((reply, Ending::stopped(text, FinishReason::Interrupted)));
         }
         self.tickets.push(held);
         self.record_ends().await;
