@@ -37,4 +37,4 @@ pub mod world;
 pub mod ws;
 
 pub use config::Config;
-pub use server::{RunError, Server, StartError};
+pub use server::{RunError, Server, StartError, shared_log};

@@ -1,7 +1,9 @@
 //! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one; `conform`
-//! holds one to the protocol; `backup` and `restore` copy a data directory out and in.
+//! holds one to the protocol; `backup` and `restore` copy a data directory out and in,
+//! `migrate` moves one to where many nodes share it.
 
 mod chat;
+mod migrate;
 
 use std::{
     io::{self, IsTerminal},
@@ -70,6 +72,7 @@ fn command() -> Command {
             "restore",
             "Make a new data directory of a backup; cursors and idempotency keys end with it",
         ))
+        .subcommand(migrate::command())
 }
 
 /// A command with a backup file and a data directory.
@@ -96,6 +99,11 @@ fn main() -> ExitCode {
         Some(("mock", options)) => return tool(options, run_mock),
         Some(("backup", paths)) => run_copying(paths, |file, dir| sqlite::backup(dir, file)),
         Some(("restore", paths)) => run_copying(paths, sqlite::restore),
+        Some(("migrate", options)) => match migrate::run(options) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(1),
+            Err(problem) => Err(problem.into()),
+        },
         Some((_, serve)) => run_server(serve),
         None => run_server(&arguments),
     };

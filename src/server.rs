@@ -165,7 +165,16 @@ async fn storage(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<dyn Clus
         let options = sqlite::Options { dir: config.data_dir.clone(), key_lifetime: config.key_retention };
         return Ok((Arc::new(Sqlite::open(&options)?), None));
     }
-    let options = jetstream::Options {
+    let shared = Arc::new(JetStream::open(shared_log(config)?).await?);
+    Ok((shared.clone(), Some(shared)))
+}
+
+/// How the configured NATS is used.
+///
+/// # Errors
+/// Without a cluster key.
+pub fn shared_log(config: &Config) -> Result<jetstream::Options, StartError> {
+    Ok(jetstream::Options {
         credentials: config.nats_creds.clone().map(jetstream::Credentials::File),
         tls_roots: config.nats_ca.clone(),
         prefix: config.nats_prefix.clone(),
@@ -173,9 +182,7 @@ async fn storage(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<dyn Clus
         key_lifetime: config.key_retention,
         lease: config.lease,
         ..jetstream::Options::new(config.nats.join(","), cluster_key(config)?)
-    };
-    let shared = Arc::new(JetStream::open(options).await?);
-    Ok((shared.clone(), Some(shared)))
+    })
 }
 
 fn cluster_key(config: &Config) -> Result<[u8; 32], StartError> {

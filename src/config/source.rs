@@ -95,6 +95,12 @@ impl Config {
         std::iter::once(config).chain(SETTINGS.iter().map(Setting::argument))
     }
 
+    /// Those of a command that needs only the settings that are named.
+    pub fn arguments_of(names: &[&str]) -> impl Iterator<Item = Arg> {
+        let wanted = |argument: &Arg| argument.get_long().is_some_and(|long| long == CONFIG || names.contains(&long));
+        Self::arguments().filter(wanted)
+    }
+
     /// Reads all sources. `environment` is `std::env::var_os`.
     ///
     /// Variables that begin with `AGENT_WORLD_` and are no setting are left alone: container platforms make such
@@ -122,8 +128,12 @@ impl Config {
             }
         }
         for setting in SETTINGS {
-            let given = arguments.value_source(setting.field) == Some(ValueSource::CommandLine);
-            if let Some(values) = arguments.get_many::<String>(setting.field).filter(|_| given) {
+            // A command may not know it.
+            let known = arguments.try_contains_id(setting.field).is_ok();
+            let given = known && arguments.value_source(setting.field) == Some(ValueSource::CommandLine);
+            if let Ok(Some(values)) = arguments.try_get_many::<String>(setting.field)
+                && given
+            {
                 let text = values.map(String::as_str).collect::<Vec<_>>().join(",");
                 config.take(setting, &text, || Origin::CommandLine { setting: setting.name() })?;
             }

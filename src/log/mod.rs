@@ -17,6 +17,7 @@ mod directory;
 
 pub mod cluster;
 pub mod jetstream;
+pub mod migrate;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -213,6 +214,12 @@ pub trait WorldLog: Send + Sync + 'static {
 
     /// A random key made once per installation, for fingerprints.
     fn installation_key(&self) -> Answer<'_, [u8; 32]>;
+
+    /// The key of the installation that the world came from, if it came from another one: keys that are older than
+    /// that have their fingerprints under it.
+    fn former_key(&self, _world: WorldId) -> Answer<'_, Option<[u8; 32]>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Whether a write would succeed now, found out by making one (at most one a second).
     fn probe(&self) -> Answer<'_, ()>;

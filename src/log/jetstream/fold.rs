@@ -51,9 +51,9 @@ pub(super) struct StoredFold {
 }
 
 impl Fold {
-    /// Of a world's first message.
+    /// Of a world's first message. One that came from elsewhere may begin above records that were gone there.
     pub fn begin(batch: &Batch, seq: u64) -> Option<Self> {
-        if batch.state.prev != 0 || batch.state.first != 1 {
+        if batch.state.prev != 0 || batch.state.first != batch.state.floor.saturating_add(1) {
             return None;
         }
         let mut fold = Self { tip: Tip::new(batch, seq), keys: HashMap::new(), secrets: BTreeMap::new(), kept: 0 };

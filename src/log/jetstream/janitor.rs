@@ -38,8 +38,11 @@ impl Core {
     /// Removes worlds without a name that were made before `made_before_ms`. How many.
     pub(super) async fn tidy(&self, made_before_ms: i64) -> Result<usize, Error> {
         let mut worlds = Vec::new();
-        self.scan("world.*", |key, _: Owner, _| {
-            worlds.extend(key.strip_prefix("world.").and_then(|id| Uuid::try_parse(id).ok()));
+        self.scan("world.*", |key, owner: Owner, _| {
+            let id = key.strip_prefix("world.").and_then(|id| Uuid::try_parse(id).ok());
+            // What comes from elsewhere is older than its coming.
+            let made = |id| made_ms(id).max(owner.coming.unwrap_or(0));
+            worlds.extend(id.filter(|id| made(*id) < made_before_ms).map(|id| (id, owner.coming.is_some())));
         })
         .await?;
         let mut named = HashSet::new();
@@ -47,12 +50,13 @@ impl Core {
             named.insert(value.id);
         })
         .await?;
-        worlds.retain(|world| !named.contains(world) && made_ms(*world) < made_before_ms);
+        worlds.retain(|(world, _)| !named.contains(world));
         let mut removed = 0;
-        for world in worlds {
+        for (world, coming) in worlds {
             // The scans may have been behind; the leader is not.
             if self.named(world).await?.is_none() {
-                self.remove_rest(world, Some(TOMBSTONE_SECONDS)).await;
+                // One that was coming was never there, and may come again: it was not deleted.
+                self.remove_rest(world, (!coming).then_some(TOMBSTONE_SECONDS)).await;
                 removed += 1;
             }
         }
@@ -71,7 +75,7 @@ impl Core {
         }
     }
 
-    async fn try_remove_rest(&self, world: WorldId, tombstone_seconds: Option<u64>) -> Result<(), Error> {
+    pub(super) async fn try_remove_rest(&self, world: WorldId, tombstone_seconds: Option<u64>) -> Result<(), Error> {
         let before = match tombstone_seconds {
             Some(seconds) => self.bury(world, seconds).await?,
             None => None,

@@ -10,6 +10,7 @@
 
 mod api;
 mod append;
+pub(in crate::log) mod arrival;
 mod batch;
 mod changes;
 mod directory;

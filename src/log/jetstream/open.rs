@@ -43,42 +43,7 @@ const NO_JETSTREAM: [u64; 2] = [10039, 10076];
 impl JetStream {
     /// Connects, makes what is missing, and refuses what does not fit.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let names = Names::new(&options.prefix).ok_or_else(|| OpenError::Prefix(options.prefix.clone()))?;
-        let sealer = Sealer::new(&options.cluster_key).map_err(|e| storage("the cluster key", e))?;
-        let (watch, link) = LinkWatch::new();
-        let client = connect(&options, watch).await?;
-        let info = client.server_info();
-        if !recent(&info.version) {
-            return Err(OpenError::TooOld { found: info.version });
-        }
-        let patience = if info.jetstream { PATIENCE } else { options.patience };
-        let mut nats = Nats { client, patience, timeout: options.timeout, link: link.clone() };
-        match nats.ask::<Value>("INFO", json!({})).await {
-            Ok(_) => {}
-            Err(Failure::Refused { code, .. }) if NO_JETSTREAM.contains(&code) => {
-                return Err(OpenError::NoJetStream { url: shown(&options.url) });
-            }
-            Err(Failure::Away(_)) => return Err(OpenError::NoJetStream { url: shown(&options.url) }),
-            Err(failure) => return Err(storage("JetStream", failure)),
-        }
-        for config in streams(&names, options.replicas) {
-            ensure(&nats, config).await?;
-        }
-        nats.patience = options.patience;
-        let core = Arc::new(Core {
-            slots: worlds::Slots::new(options.worlds),
-            nats,
-            names,
-            sealer,
-            link,
-            changes: broadcast::Sender::new(changes::QUEUE),
-            ended: CancellationToken::new(),
-            tickets: tickets::Waiting::default(),
-            probed: parking_lot::Mutex::default(),
-            counted: parking_lot::Mutex::default(),
-            options,
-        });
-        core.check_key().await?;
+        let core = connected(options).await?;
         core.ticket_consumer().await.map_err(|cause| OpenError::Storage { what: "tickets".to_owned(), cause })?;
         let next = core.last_sequence().await.map_err(|e| storage("the log", e))? + 1;
         let tasks = vec![
@@ -88,6 +53,51 @@ impl JetStream {
         ];
         Ok(Self { core, tasks, closed: RwLock::new(false) })
     }
+
+    /// For who is no node: hears of no changes and no tickets, and tidies nothing.
+    pub(in crate::log) async fn open_beside(options: Options) -> Result<Self, OpenError> {
+        Ok(Self { core: connected(options).await?, tasks: Vec::new(), closed: RwLock::new(false) })
+    }
+}
+
+async fn connected(options: Options) -> Result<Arc<Core>, OpenError> {
+    let names = Names::new(&options.prefix).ok_or_else(|| OpenError::Prefix(options.prefix.clone()))?;
+    let sealer = Sealer::new(&options.cluster_key).map_err(|e| storage("the cluster key", e))?;
+    let (watch, link) = LinkWatch::new();
+    let client = connect(&options, watch).await?;
+    let info = client.server_info();
+    if !recent(&info.version) {
+        return Err(OpenError::TooOld { found: info.version });
+    }
+    let patience = if info.jetstream { PATIENCE } else { options.patience };
+    let mut nats = Nats { client, patience, timeout: options.timeout, link: link.clone() };
+    match nats.ask::<Value>("INFO", json!({})).await {
+        Ok(_) => {}
+        Err(Failure::Refused { code, .. }) if NO_JETSTREAM.contains(&code) => {
+            return Err(OpenError::NoJetStream { url: shown(&options.url) });
+        }
+        Err(Failure::Away(_)) => return Err(OpenError::NoJetStream { url: shown(&options.url) }),
+        Err(failure) => return Err(storage("JetStream", failure)),
+    }
+    for config in streams(&names, options.replicas) {
+        ensure(&nats, config).await?;
+    }
+    nats.patience = options.patience;
+    let core = Arc::new(Core {
+        slots: worlds::Slots::new(options.worlds),
+        nats,
+        names,
+        sealer,
+        link,
+        changes: broadcast::Sender::new(changes::QUEUE),
+        ended: CancellationToken::new(),
+        tickets: tickets::Waiting::default(),
+        probed: parking_lot::Mutex::default(),
+        counted: parking_lot::Mutex::default(),
+        options,
+    });
+    core.check_key().await?;
+    Ok(core)
 }
 
 async fn connect(options: &Options, watch: LinkWatch) -> Result<Client, OpenError> {

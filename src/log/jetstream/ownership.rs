@@ -43,12 +43,18 @@ pub(super) struct Named {
 pub(super) struct Owner {
     pub user: String,
     pub name: String,
+    /// Of a world that came from elsewhere: when its coming was last known to go on, in Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coming: Option<i64>,
+    /// What fingerprints were made under where it came from, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_key: Option<Vec<u8>>,
 }
 
 /// Something was where a fresh world was to be.
 #[derive(Debug, thiserror::Error)]
 #[error("the id {0} of a new world is in use")]
-struct IdInUse(WorldId);
+pub(super) struct IdInUse(pub WorldId);
 
 /// Another creation of the same name was about to be done.
 #[derive(Debug, thiserror::Error)]
@@ -63,13 +69,13 @@ impl Core {
         if let Some(existing) = self.find_world(&new.user, &new.name).await? {
             return Ok(CreatedWorld::Exists(existing));
         }
-        let owner = Owner { user: new.user.clone(), name: new.name.clone() };
+        let owner = Owner { user: new.user.clone(), name: new.name.clone(), coming: None, former_key: None };
         if self.set(&world_key(new.id), &owner, 0).await? == Outcome::Moved {
             return Err(failed(IdInUse(new.id)));
         }
         let begun = self.begin(&new).await;
         let named = match &begun {
-            Ok(_) => self.take_name(&new).await,
+            Ok(_) => self.take_name(&named_of(&new)).await,
             Err(_) => Ok(()),
         };
         match (begun, named) {
@@ -137,9 +143,8 @@ impl Core {
     }
 
     /// The commit point. It has failed, too, when another world is there: the caller looks.
-    async fn take_name(&self, new: &NewWorld) -> Result<(), Error> {
+    pub(super) async fn take_name(&self, new: &Named) -> Result<(), Error> {
         let key = name_key(&new.user, &new.name);
-        let named = named_of(new);
         let until = Instant::now() + self.options.settle;
         loop {
             let found = self.entry::<Named>(&key).await.map_err(unknown)?;
@@ -149,7 +154,7 @@ impl Core {
                 Some(named) if self.last(named.id).await?.is_some() => return Err(failed(Contended)),
                 _ => {}
             }
-            match self.set(&key, &named, found.revision).await? {
+            match self.set(&key, new, found.revision).await? {
                 Outcome::Done(_) => return Ok(()),
                 Outcome::Moved if Instant::now() >= until => return Err(failed(Contended)),
                 Outcome::Moved => {}

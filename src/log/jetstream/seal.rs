@@ -1,10 +1,14 @@
 //! What is made of the cluster key: sealed secrets, the installation key, a check value.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::log::{Secret, WorldId};
+
+/// Stands where the agent does; no agent is called so.
+const FORMER_KEY: &str = "\0former key";
 
 /// A key of its own for each purpose, so that none says anything of another.
 pub(super) fn derive(cluster_key: &[u8; 32], purpose: &str) -> [u8; 32] {
@@ -52,6 +56,16 @@ impl Sealer {
         let text = self.0.open_in_place(nonce, place(world, agent), &mut text).map_err(|_| SealError::Open)?;
         std::str::from_utf8(text).map(Secret::new).map_err(|_| SealError::Open)
     }
+
+    /// The key of the installation that a world came from.
+    pub fn seal_key(&self, world: WorldId, key: &[u8; 32]) -> Result<Vec<u8>, SealError> {
+        self.seal(world, FORMER_KEY, &Secret::new(STANDARD.encode(key)))
+    }
+
+    pub fn open_key(&self, world: WorldId, sealed: &[u8]) -> Result<[u8; 32], SealError> {
+        let text = self.open(world, FORMER_KEY, sealed)?;
+        STANDARD.decode(text.expose()).ok().and_then(|key| key.try_into().ok()).ok_or(SealError::Open)
+    }
 }
 
 /// A sealed secret opens in its own world and for its own agent only.
@@ -76,6 +90,9 @@ mod tests {
         assert!(sealer.open(world, "b2", &sealed).is_err());
         assert!(sealer.open(world, "a1", &sealed[..9]).is_err());
         assert!(Sealer::new(&[2; 32]).unwrap().open(world, "a1", &sealed).is_err());
+        let sealed = sealer.seal_key(world, &[3; 32]).unwrap();
+        assert_eq!(sealer.open_key(world, &sealed).unwrap(), [3; 32]);
+        assert!(sealer.open_key(other, &sealed).is_err());
         assert_ne!(derive(&[1; 32], "a"), derive(&[1; 32], "b"));
     }
 }

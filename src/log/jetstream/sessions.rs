@@ -30,6 +30,18 @@ struct Session {
     life: Uuid,
 }
 
+/// What became of something that came from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::log) enum Brought {
+    New,
+    /// It was here already.
+    Known,
+    /// It came before, and was removed here since.
+    Gone,
+    /// Something else is in its place.
+    Clash,
+}
+
 impl Core {
     pub(super) async fn create_session(&self, user: &str, token: TokenHash, now_ms: i64) -> Result<(), Error> {
         let life = loop {
@@ -53,6 +65,50 @@ impl Core {
                 return Ok(());
             }
         }
+    }
+
+    /// A user that comes from elsewhere, with the times that it has there. Whether it was new.
+    pub(super) async fn bring_user(&self, user: &str, created: i64, used: i64) -> Result<bool, Error> {
+        loop {
+            let found = self.entry::<User>(&user_key(user)).await?;
+            let brought = match &found.value {
+                Some(known) => {
+                    User { created: known.created.min(created), used: known.used.max(used), ..known.clone() }
+                }
+                None => User { user: user.to_owned(), created, used, life: Uuid::new_v4() },
+            };
+            if found.value.as_ref() == Some(&brought) {
+                return Ok(false);
+            }
+            if let Outcome::Done(_) = self.set(&user_key(user), &brought, found.revision).await? {
+                return Ok(found.value.is_none());
+            }
+        }
+    }
+
+    /// A session that comes from elsewhere, after its user.
+    pub(super) async fn bring_session(&self, user: &str, token: TokenHash) -> Result<Brought, Error> {
+        let Some(User { life, .. }) = self.entry(&user_key(user)).await?.value else { return Ok(Brought::Gone) };
+        let session = Session { user: user.to_owned(), life };
+        loop {
+            let found = self.entry::<Session>(&session_key(token)).await?;
+            match &found.value {
+                Some(known) if *known == session => return Ok(Brought::Known),
+                Some(known) if known.user != user => return Ok(Brought::Clash),
+                _ => {}
+            }
+            if let Outcome::Done(_) = self.set(&session_key(token), &session, found.revision).await? {
+                return Ok(Brought::New);
+            }
+        }
+    }
+
+    pub(super) async fn find_token(&self, user: &str, token: TokenHash) -> Result<Brought, Error> {
+        Ok(match self.entry::<Session>(&session_key(token)).await?.value {
+            Some(known) if known.user == user => Brought::Known,
+            Some(_) => Brought::Clash,
+            None => Brought::Gone,
+        })
     }
 
     pub(super) async fn find_session(&self, token: TokenHash, now_ms: i64) -> Result<Option<String>, Error> {

@@ -56,6 +56,10 @@ impl WorldLog for JetStream {
         self.call(std::future::ready(Ok(derive(&self.core.options.cluster_key, "fingerprints"))))
     }
 
+    fn former_key(&self, world: WorldId) -> Answer<'_, Option<[u8; 32]>> {
+        self.call(self.core.former_key(world))
+    }
+
     fn probe(&self) -> Answer<'_, ()> {
         self.call(self.core.probe())
     }

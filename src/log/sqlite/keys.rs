@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::sql;
 use crate::log::{Error, KeyRecord, KeyWrite};
 
 /// A key of a world. One older than `since_ms` is forgotten, whether or not it is removed yet.
@@ -34,4 +35,23 @@ pub(super) fn insert(conn: &Connection, world: i64, key: &KeyWrite) -> Result<()
         key.at_ms
     ])?;
     Ok(())
+}
+
+/// The keys of a world after that one, given by key and user.
+pub(super) fn page(
+    conn: &Connection,
+    world: i64,
+    (key, user): (&str, &str),
+    since_ms: i64,
+    limit: u64,
+) -> Result<Vec<KeyWrite>, Error> {
+    let mut select = conn.prepare_cached(
+        "SELECT key, user, fingerprint, answer, at_ms FROM keys
+         WHERE world = ?1 AND (key, user) > (?2, ?3) AND at_ms >= ?4 ORDER BY key, user LIMIT ?5",
+    )?;
+    let found = select.query_map(params![world, key, user, since_ms, sql(limit)], |r| {
+        let answer = Bytes::from(r.get::<_, Vec<u8>>(3)?);
+        Ok(KeyWrite { key: r.get(0)?, user: r.get(1)?, fingerprint: r.get(2)?, answer, at_ms: r.get(4)? })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
 }

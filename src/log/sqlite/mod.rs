@@ -12,6 +12,7 @@ mod keys;
 mod readers;
 mod records;
 mod schema;
+pub(in crate::log) mod source;
 mod tidy;
 mod users;
 mod world_log;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 
 use super::Error;
 pub use backup::{BackupError, backup, restore};
+pub use source::Source;
 pub use writer::Stats;
 
 /// New epochs for all worlds; their keys counted within the old ones.
@@ -68,6 +70,13 @@ pub enum OpenError {
         path.display()
     )]
     Newer { path: PathBuf, found: i32, known: i32 },
+    #[error(
+        "{} was written by an older version: its format is {found}; start this server on it once, which brings it to {known}",
+        path.display()
+    )]
+    Older { path: PathBuf, found: i32, known: i32 },
+    #[error("there is no database in {}", path.display())]
+    NoDatabase { path: PathBuf },
     #[error("failed to open {}", path.display())]
     Storage { path: PathBuf, source: rusqlite::Error },
     #[error("failed to start the writing thread")]
@@ -100,7 +109,7 @@ impl Sqlite {
         let writer = writer::Writer::start(dir, conn, options.key_lifetime).map_err(OpenError::NoThread)?;
         Ok(Self {
             writer,
-            readers: readers::Readers::new(database),
+            readers: readers::Readers::new(database, schema::connect_reader),
             installation_key,
             key_lifetime: options.key_lifetime,
             probed: Mutex::default(),

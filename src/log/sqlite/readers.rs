@@ -1,11 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::schema;
 use crate::log::Error;
 
 /// Reads at a time. More wait; they wait for a disk, so more would not be faster.
@@ -17,15 +16,19 @@ pub(super) struct Readers {
     pool: Arc<Pool>,
 }
 
+type Connect = fn(&Path) -> rusqlite::Result<Connection>;
+
 struct Pool {
     database: PathBuf,
+    connect: Connect,
     /// Never more than `READERS`.
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub fn new(database: PathBuf) -> Self {
-        Self { slots: Arc::new(Semaphore::new(READERS)), pool: Arc::new(Pool { database, idle: Mutex::default() }) }
+    pub fn new(database: PathBuf, connect: Connect) -> Self {
+        let pool = Arc::new(Pool { database, connect, idle: Mutex::default() });
+        Self { slots: Arc::new(Semaphore::new(READERS)), pool }
     }
 
     /// Runs `read` on one consistent state of the database.
@@ -60,7 +63,7 @@ impl Pool {
         let idle = self.idle.lock().pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => schema::connect_reader(&self.database)?,
+            None => (self.connect)(&self.database)?,
         };
         let snapshot = conn.unchecked_transaction()?;
         let result = read(&snapshot);

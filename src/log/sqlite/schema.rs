@@ -132,11 +132,32 @@ pub(super) fn connect_reader(database: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// The first connection: recognises the database, checks it, makes or refuses its tables. No work
-/// here grows with the number of worlds.
-pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
+/// A connection to a database that is to stay as it is, down to the last byte.
+pub(super) fn connect_to_read(database: &Path) -> rusqlite::Result<Connection> {
+    let conn =
+        Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -2048;")?;
+    Ok(conn)
+}
+
+/// The first connection to a database that is only read: recognises and checks it.
+pub(super) fn open_to_read(database: &Path) -> Result<Connection, OpenError> {
+    let conn = connect_to_read(database).map_err(|error| refusal(database, error))?;
+    let (empty, version) = recognise(&conn, database)?;
+    if empty {
+        return Err(OpenError::NoDatabase { path: database.to_owned() });
+    }
+    if version < VERSION {
+        return Err(OpenError::Older { path: database.to_owned(), found: version, known: VERSION });
+    }
+    check(&conn, database)?;
+    Ok(conn)
+}
+
+/// Whether there is nothing in it, and its format.
+fn recognise(conn: &Connection, database: &Path) -> Result<(bool, i32), OpenError> {
     let failed = |error| refusal(database, error);
-    let conn = connect(database).map_err(failed)?;
     let application: i32 = conn.pragma_query_value(None, "application_id", |r| r.get(0)).map_err(failed)?;
     let version: i32 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(failed)?;
     let empty: bool =
@@ -147,6 +168,15 @@ pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
     if version > VERSION {
         return Err(OpenError::Newer { path: database.to_owned(), found: version, known: VERSION });
     }
+    Ok((empty, version))
+}
+
+/// The first connection: recognises the database, checks it, makes or refuses its tables. No work
+/// here grows with the number of worlds.
+pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
+    let failed = |error| refusal(database, error);
+    let conn = connect(database).map_err(failed)?;
+    let (empty, version) = recognise(&conn, database)?;
     check(&conn, database)?;
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(failed)?;
     if empty {

@@ -74,6 +74,13 @@ pub(super) fn of_user(conn: &Connection, user: &str) -> Result<Vec<WorldEntry>, 
     Ok(entries)
 }
 
+/// The worlds after that one, in the order of their ids.
+pub(super) fn page(conn: &Connection, after: WorldId, limit: u64) -> Result<Vec<WorldEntry>, Error> {
+    let mut select = conn.prepare_cached(&format!("{ENTRIES} WHERE w.id > ?1 ORDER BY w.id LIMIT ?2"))?;
+    let entries = select.query_map(params![after.as_bytes(), sql(limit)], entry)?.collect::<Result<_, _>>()?;
+    Ok(entries)
+}
+
 /// The worlds that a condition (over an index of its own) selects.
 pub(super) fn ids_where(conn: &Connection, condition: &str) -> Result<Vec<WorldId>, Error> {
     let mut select = conn.prepare_cached(&format!("SELECT id FROM worlds WHERE {condition} ORDER BY id"))?;

@@ -26,6 +26,8 @@ use crate::{
 /// What a key was used for, and what it brought.
 struct Done {
     fingerprint: [u8; 32],
+    /// What the fingerprint may have been made under, if not under this installation's key.
+    former: Option<[u8; 32]>,
     answer: Bytes,
 }
 
@@ -92,9 +94,13 @@ impl Actor {
         }
         let names: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
         let found = self.cell.services.log.find_keys(self.cell.id, &self.cell.user, &names).await.map_err(storage)?;
+        let former = match found.iter().any(Option::is_some) {
+            true => self.cell.services.log.former_key(self.cell.id).await.map_err(storage)?,
+            false => None,
+        };
         let known = |(key, record): (&&IdempotencyKey, Option<KeyRecord>)| {
-            let record = record?;
-            Some(((*key).clone(), Done { fingerprint: record.fingerprint, answer: record.answer }))
+            let KeyRecord { fingerprint, answer, .. } = record?;
+            Some(((*key).clone(), Done { fingerprint, former, answer }))
         };
         Ok(keys.iter().zip(found).filter_map(known).collect())
     }
@@ -113,7 +119,8 @@ impl Actor {
             None => [0; 32],
         };
         if let Some(done) = key.as_ref().and_then(|key| known.get(key)) {
-            if done.fingerprint != print {
+            let before = done.former.map(|former| fingerprint(&former, self.cell.id, command)).transpose()?;
+            if done.fingerprint != print && Some(done.fingerprint) != before {
                 let text = "this idempotency key was used for a different request";
                 return Err(Failure::new(ErrorCode::Conflict, text));
             }
@@ -138,7 +145,7 @@ impl Actor {
                 answer: answer.clone(),
                 at_ms,
             });
-            known.insert(key, Done { fingerprint: print, answer });
+            known.insert(key, Done { fingerprint: print, former: None, answer });
         }
         ahead.secrets.extend(decision.secrets);
         ahead.stage(&mut self.world, at_ms, decision.events);

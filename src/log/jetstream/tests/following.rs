@@ -73,7 +73,7 @@ async fn what_a_creation_leaves_behind_is_removed() {
     let kept = make_world(&node).await;
     let orphan = WorldId::now_v7();
     // As a node that died before it gave the world its name.
-    let owner = super::super::ownership::Owner { user: "u".into(), name: "w".into() };
+    let owner = super::super::ownership::Owner { user: "u".into(), name: "w".into(), coming: None, former_key: None };
     node.core.set(&super::super::names::world_key(orphan), &owner, 0).await.unwrap();
     assert_eq!(node.core.tidy(0).await.unwrap(), 0, "too young");
     assert_eq!(node.core.tidy(i64::MAX).await.unwrap(), 1);

@@ -2,6 +2,7 @@
 
 mod following;
 mod leader;
+mod migrate;
 mod model;
 mod opening;
 mod race;
