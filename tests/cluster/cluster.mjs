@@ -81,6 +81,12 @@ export class Nats extends Process {
     await writeFile(config, `server_name: ${this.name}\nhost: "127.0.0.1"\nport: ${ports[this.at]}\n${routed}
       jetstream { store_dir: "${join(directory, this.name)}"${sync ? ', sync_interval: always' : ''} }\n`);
     this.start(natsServer, ['-c', config]);
+    // A node that finds nobody does not start.
+    await eventually('a server of NATS that listens', async () => {
+      const probe = connect(ports[this.at], '127.0.0.1');
+      await once(probe, 'connect').finally(() => probe.destroy());
+      return true;
+    }, 30);
   }
 }
 
