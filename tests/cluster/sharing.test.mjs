@@ -1,0 +1,90 @@
+// What one node does, the others know: tokens that are revoked, worlds that are deleted or that nobody uses any more, agents
+// that are changed, replies that are cancelled.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Cluster, Connection, Follower, eventually, history, lives, pause } from './cluster.mjs';
+
+const script = { name: 'slow', otherwise: { chunks: [{ text: 'word ', repeat: 60, delayMs: 30 }] } };
+const GRACE = 2_000;
+
+test('what one node does, the others know', { timeout: 120_000 }, async (t) => {
+  const cluster = await Cluster.start(t, { nats: 1, nodes: 2, script, args: ['--grace', `${GRACE}ms`] });
+  const [one, two] = cluster.nodes;
+  const select = (connection, worldName, more = {}) =>
+    connection.ask('world_select', { templateName: 'default-world', worldName, ...more });
+
+  await t.test('a revoked token ends its connections everywhere', async () => {
+    const token = await cluster.user();
+    const connection = await Connection.open(two, token);
+    await select(connection, 'w');
+    const closed = once(connection.socket, 'close');
+    assert.equal((await one.call('DELETE', '/session', { token })).status, 204);
+    const [code] = await closed;
+    assert.ok(code >= 4000, `closed with ${code}`);
+    assert.equal((await two.call('GET', '/session/worlds', { token })).status, 401);
+  });
+
+  await t.test('a deleted world is gone everywhere', async () => {
+    const token = await cluster.user();
+    const connection = await Connection.open(two, token);
+    await select(connection, 'w', { persistent: true });
+    const closed = once(connection.socket, 'close');
+    assert.equal((await one.call('DELETE', '/worlds/w', { token })).status, 204);
+    // Who follows a world that is deleted is told by the close code.
+    assert.ok((await closed)[0] >= 4000);
+    assert.equal((await two.call('GET', '/worlds/w', { token })).status, 404);
+    const { body } = await two.call('GET', '/session/worlds', { token });
+    assert.deepEqual(body, []);
+  });
+
+  await t.test('an ephemeral world stays while somebody is in it anywhere, and goes when nobody is', async () => {
+    const token = await cluster.user();
+    // Both know it; only on the second somebody stays.
+    const [passing, staying] = [await Connection.open(one, token), await Connection.open(two, token)];
+    await select(passing, 'w');
+    await select(staying, 'w');
+    passing.close();
+    await pause(3 * GRACE);
+    assert.equal((await one.call('GET', '/worlds/w', { token })).status, 200);
+    staying.close();
+    await eventually('the world is gone', async () => {
+      const { body } = await one.call('GET', '/session/worlds', { token });
+      return body.length === 0;
+    }, 30);
+    assert.equal((await two.call('GET', '/worlds/w', { token })).status, 404);
+  });
+
+  await t.test('an agent that is changed on one node is changed on the other', async () => {
+    const token = await cluster.user();
+    const connection = await Connection.open(two, token);
+    await select(connection, 'w');
+    const changed = await one.call('PATCH', '/worlds/w/agents/guide', { token, body: { config: { apiKey: 'sk-secret', systemPrompt: 'Be brief.' } } });
+    assert.equal(changed.status, 200, JSON.stringify(changed.body));
+    const { body } = await two.call('GET', '/worlds/w/agents/guide', { token });
+    assert.deepEqual([body.config.systemPrompt, body.config.hasApiKey], ['Be brief.', true]);
+    connection.close();
+  });
+
+  await t.test('a reply can be cancelled from any node, and ends once', async () => {
+    const token = await cluster.user();
+    const followers = [new Follower(token, 'cancel'), new Follower(token, 'cancel')];
+    for (const [at, follower] of followers.entries()) await follower.go(cluster.nodes[at]);
+    const rounds = 6;
+    for (let round = 0; round < rounds; round += 1) {
+      const [asker, canceller] = round % 2 ? followers : followers.toReversed();
+      const root = await asker.say(`question ${round}`);
+      await canceller.delta();
+      const cancelled = await canceller.ask('chat_cancel', { messageId: root });
+      assert.equal(cancelled.payload.type, 'cancelled', JSON.stringify(cancelled));
+      const settled = ({ payload }) => payload.event?.payload.action === 'settled' && payload.event.payload.rootId === root;
+      for (const follower of followers) await follower.first('the end', settled);
+    }
+    for (const follower of followers) assert.deepEqual(follower.faults, []);
+    const replies = lives(await history(one, token, 'cancel'));
+    for (const { starts, ends } of replies) assert.deepEqual([starts, ends.length], [1, 1]);
+    assert.ok(replies.filter(({ ends }) => ends[0] === 'cancelled').length >= rounds);
+    for (const follower of followers) follower.leave();
+  });
+});
