@@ -49,7 +49,7 @@ async fn expire_users(app: &App, retention: Duration) -> Result<(), crate::error
         let expired = log.expire_users(before, USERS_AT_ONCE).await.map_err(storage)?;
         for user in &expired {
             tracing::info!(user = user.user.as_str(), worlds = user.worlds.len(), "user expired");
-            app.worlds.forget(&user.worlds).await;
+            app.worlds.forget(&user.worlds);
         }
         if expired.len() < USERS_AT_ONCE {
             return Ok(());

@@ -203,7 +203,10 @@ impl WorldCell {
 
     /// Whether that has to be told to the actor: to the one that is there, or because somebody listens.
     fn is_behind(&self, head: u64) -> bool {
-        self.hub.head() < head && (self.is_loaded() || !self.hub.skip_to(head))
+        // No actor starts in between: it would read the log from where the head was.
+        let desk = self.desk.lock();
+        let loaded = desk.as_ref().is_some_and(|desk| !desk.inbox.is_closed());
+        self.hub.head() < head && (loaded || !self.hub.skip_to(head))
     }
 
     /// Turns wait here, and this node was asked to take them up.

@@ -76,6 +76,14 @@ impl Hub {
         inner.live.is_empty()
     }
 
+    /// Moves the head past what cannot be told any more: who is live goes back to reading the log.
+    pub fn jump_to(&self, head: u64) {
+        let mut inner = self.inner.lock();
+        inner.head = inner.head.max(head);
+        inner.replies.clear();
+        inner.live.drain(..).for_each(|outbox| outbox.fall_behind());
+    }
+
     /// Publishes a stretch of a running reply. The caller holds the reply's text.
     pub fn publish_delta(&self, world_name: &WorldName, reply: &Arc<LiveReply>, stretch: &Stretch) {
         let inner = self.inner.lock();

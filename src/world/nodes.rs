@@ -171,6 +171,8 @@ impl Worlds {
     /// Passes on what is appended, by whomever, to the worlds that are known here. Returns when storage is closed.
     pub async fn follow_log(&self, cluster: &dyn Cluster) {
         let mut changes = cluster.changes();
+        // Clients may have come before anybody listened.
+        self.look_again().await;
         while let Some(change) = changes.next().await {
             match change {
                 Change::Appended { world, records, head, .. } => {
@@ -178,7 +180,7 @@ impl Worlds {
                         cell.follow(head, records);
                     }
                 }
-                Change::Deleted { world } => self.forget(&[world]).await,
+                Change::Deleted { world } => self.forget(&[world]),
                 Change::Gap => self.look_again().await,
             }
         }
@@ -186,12 +188,17 @@ impl Worlds {
 
     /// Something may have been missed.
     async fn look_again(&self) {
-        for cell in self.all_known() {
+        let mut cells = self.all_known();
+        while let Some(cell) = cells.pop() {
             match self.services.log.head(cell.id).await {
                 Ok(Some(head)) => cell.follow(head.head, Vec::new()),
-                Ok(None) => self.forget(&[cell.id]).await,
-                // Its next command reads the log anyway, and finds out.
-                Err(error) => tracing::warn!(world = %cell.id, %error, "failed to look at the log"),
+                Ok(None) => self.forget(&[cell.id]),
+                Err(Error::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(world = %cell.id, %error, "failed to look at the log");
+                    cells.push(cell);
+                    tokio::time::sleep(RETRY).await;
+                }
             }
         }
     }
@@ -204,7 +211,7 @@ impl Worlds {
             if let Err(error) = cluster.announce(question.to_bytes()).await {
                 // Without an answer nothing may go.
                 tracing::debug!(%error, "failed to ask other nodes");
-                self.used(cell.id);
+                self.used_elsewhere(cell.id);
             }
         }
         if !unused.is_empty() {
@@ -222,7 +229,8 @@ impl Worlds {
                 cell.set_persistent();
                 true
             }
-            Ok(Some(entry)) => entry.busy,
+            // Something was appended that nobody here has heard of yet.
+            Ok(Some(entry)) => entry.busy || entry.head.head != cell.hub.head(),
             Ok(None) => false,
             Err(_) => true,
         }
@@ -231,10 +239,10 @@ impl Worlds {
     /// What other nodes say of worlds to all.
     pub async fn heard(&self, announcement: &Announcement, cluster: &dyn Cluster) {
         match announcement {
-            Announcement::WhoUses { world } if self.is_used(*world) => {
+            Announcement::WhoUses { world } if self.is_used_here(*world) => {
                 let _ = cluster.announce(Announcement::Used { world: *world }.to_bytes()).await;
             }
-            Announcement::Used { world } => self.used(*world),
+            Announcement::Used { world } => self.used_elsewhere(*world),
             Announcement::WhoUses { .. } | Announcement::Revoked { .. } => {}
         }
     }
@@ -267,9 +275,7 @@ impl Worlds {
 
     async fn world_of(&self, ticket: &Ticket) -> Result<Option<Entered>, Failure> {
         let entry = self.services.log.world(ticket.world).await.map_err(storage)?;
-        Ok(match entry {
-            Some(entry) => Some(self.enter(entry).await),
-            None => None,
-        })
+        // How far its log goes, the world finds out when it takes the ticket up.
+        Ok(entry.map(|entry| self.register(entry).0))
     }
 }

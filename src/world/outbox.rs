@@ -155,6 +155,12 @@ impl Outbox {
         queue.bytes = queue.bytes.saturating_sub(freed);
     }
 
+    /// Forgets everything: the subscriber reads the log.
+    pub(super) fn fall_behind(&self) {
+        *self.queue.lock() = Queue::default();
+        self.wake.notify_one();
+    }
+
     pub(super) fn close(&self) {
         *self.queue.lock() = Queue { state: State::Closed, ..Queue::default() };
         self.wake.notify_one();

@@ -24,6 +24,8 @@ struct Text {
     /// What has been handed to subscribers, in bytes and code points.
     published: (usize, u64),
     frozen: bool,
+    /// How often it was frozen.
+    freezes: u64,
 }
 
 /// A stretch of text, from `offset` on, in code points.
@@ -72,9 +74,21 @@ impl LiveReply {
 
     /// Publishes nothing more, and returns the text so far: the reply is about to end.
     pub fn freeze(&self) -> String {
+        self.freeze_once().0
+    }
+
+    /// As [`LiveReply::freeze`], with what [`LiveReply::thaw_after`] wants to be told.
+    pub fn freeze_once(&self) -> (String, u64) {
         let mut text = self.text.lock();
         text.frozen = true;
-        text.so_far.clone()
+        text.freezes += 1;
+        (text.so_far.clone(), text.freezes)
+    }
+
+    /// Deltas go on, unless somebody else has frozen the reply since.
+    pub fn thaw_after(&self, freeze: u64) {
+        let mut text = self.text.lock();
+        text.frozen &= text.freezes != freeze;
     }
 
     /// The end could not be recorded: deltas go on.

@@ -46,6 +46,8 @@ struct Known {
 struct Usage {
     present: AtomicUsize,
     last: Mutex<Instant>,
+    /// When another node last said that somebody is there.
+    elsewhere: Mutex<Option<Instant>>,
 }
 
 impl Usage {
@@ -57,8 +59,13 @@ impl Usage {
         self.present.load(Ordering::Relaxed) > 0
     }
 
+    /// On this node.
+    fn used_within(&self, time: Duration) -> bool {
+        self.is_present() || self.last.lock().elapsed() < time
+    }
+
     fn unused_for(&self, time: Duration) -> bool {
-        !self.is_present() && self.last.lock().elapsed() >= time
+        !self.used_within(time) && self.elsewhere.lock().is_none_or(|last| last.elapsed() >= time)
     }
 }
 
@@ -265,14 +272,15 @@ impl Worlds {
     }
 
     /// `true`: it was not known here.
-    fn register(&self, entry: WorldEntry) -> (Entered, bool) {
+    pub(super) fn register(&self, entry: WorldEntry) -> (Entered, bool) {
         let mut known = self.known.lock();
         let new = !known.contains_key(&entry.id);
         let known = known.entry(entry.id).or_insert_with(|| {
             // The directory holds what a world's name was checked as when it was made.
             let name = WorldName::trusted(entry.name.clone());
             let cell = WorldCell::new(entry, name, self.services.clone());
-            let usage = Usage { present: AtomicUsize::new(0), last: Mutex::new(Instant::now()) };
+            let usage =
+                Usage { present: AtomicUsize::new(0), last: Mutex::new(Instant::now()), elsewhere: Mutex::default() };
             Known { cell, usage: Arc::new(usage) }
         });
         (Entered { cell: known.cell.clone(), presence: Presence::new(&known.usage) }, new)
@@ -286,9 +294,16 @@ impl Worlds {
         self.known.lock().values().map(|known| known.cell.clone()).collect()
     }
 
-    /// Whether somebody is in the world, on this node.
-    pub fn is_used(&self, world: WorldId) -> bool {
-        self.known.lock().get(&world).is_some_and(|known| known.usage.is_present())
+    /// Whether the world is in its grace period, on this node.
+    pub(super) fn is_used_here(&self, world: WorldId) -> bool {
+        let grace = self.services.settings.grace;
+        self.known.lock().get(&world).is_some_and(|known| known.usage.used_within(grace))
+    }
+
+    pub(super) fn used_elsewhere(&self, world: WorldId) {
+        if let Some(known) = self.known.lock().get(&world) {
+            *known.usage.elsewhere.lock() = Some(Instant::now());
+        }
     }
 
     /// Deletes ephemeral worlds that nobody used for the grace period, and forgets persistent ones that sleep.
@@ -315,8 +330,7 @@ impl Worlds {
         }
     }
 
-    /// Its grace period begins anew.
-    pub fn used(&self, id: WorldId) {
+    fn used(&self, id: WorldId) {
         if let Some(known) = self.known.lock().get(&id) {
             known.usage.touch();
         }
@@ -334,11 +348,12 @@ impl Worlds {
     }
 
     /// Closes worlds that were deleted with their user.
-    pub async fn forget(&self, worlds: &[WorldId]) {
+    pub fn forget(&self, worlds: &[WorldId]) {
         for id in worlds {
             let known = self.known.lock().remove(id);
             if let Some(known) = known {
-                known.cell.close().await;
+                // Its actor may be waiting for storage: nobody else shall.
+                tokio::spawn(async move { known.cell.close().await });
             }
         }
     }

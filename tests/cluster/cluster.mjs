@@ -32,7 +32,7 @@ export async function eventually(what, attempt, seconds = 60) {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();
@@ -158,10 +158,14 @@ export class Node extends Process {
 }
 
 export class Cluster {
+  static directory() {
+    return mkdtemp(join(tmpdir(), 'agent-world-cluster-'));
+  }
+
   /** So many servers of NATS, and nodes. What the model says is `script`. */
-  static async start(t, { nats = 1, nodes = 2, script, args = [], cables = false }) {
+  static async start(t, { nats = 1, nodes = 2, script, args = [], cables = false, directory = null }) {
     const cluster = new Cluster();
-    cluster.directory = await mkdtemp(join(tmpdir(), 'agent-world-cluster-'));
+    cluster.directory = directory ?? (await Cluster.directory());
     Object.assign(cluster, { args, nodes: [], cables: [] });
     await writeFile(join(cluster.directory, 'key'), randomBytes(32).toString('base64'));
     await writeFile(join(cluster.directory, 'script.json'), JSON.stringify(script));
@@ -261,8 +265,8 @@ export class Follower {
   /** Sends a request on this connection; the answer, or the error it was refused with. */
   async ask(type, payload, more) {
     const id = `ask-${(this.#asked += 1)}`;
-    const answer = new Promise((resolve, reject) => this.#asking.set(id, { resolve, reject }));
     this.#send(id, type, payload, more);
+    const answer = new Promise((resolve, reject) => this.#asking.set(id, { resolve, reject }));
     return within(20, type, answer);
   }
 

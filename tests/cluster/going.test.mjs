@@ -10,8 +10,8 @@ const script = { name: 'short', otherwise: { chunks: [{ text: 'word ', repeat: 4
 const idOf = ({ payload }) => payload.event?.payload.messageId;
 
 /** Sends to any node that answers. */
-const anywhere = (nodes) => async (talker) => {
-  for (let at = Math.floor(Math.random() * nodes.length); ; at += 1) {
+const anywhere = (nodes, stop) => async (talker) => {
+  for (let at = Math.floor(Math.random() * nodes.length); !stop.done; at += 1) {
     const there = await talker.go(nodes[at % nodes.length]).then(() => true, () => false);
     if (there) return;
     await pause(100);
@@ -57,6 +57,7 @@ test('a client that goes to another node again and again', { timeout: 240_000 },
   const token = await cluster.user();
   const [hopper, talker] = [new Follower(token, 'hops'), new Follower(token, 'hops')];
   const stop = {};
+  t.after(() => (stop.done = true));
   const talking = talk(talker, async (one) => one.go(cluster.nodes[one.resumed % 3]), stop, 30);
   const [hops, stay] = long ? [60, 1_000] : [20, 150];
   for (let hop = 0; hop < hops; hop += 1) {
@@ -79,7 +80,8 @@ test('nodes and servers of NATS are replaced under load', { timeout: 600_000 }, 
   const token = await cluster.user();
   const worlds = ['one', 'two', 'three', 'four'];
   const stop = {};
-  const next = anywhere(cluster.nodes);
+  t.after(() => (stop.done = true));
+  const next = anywhere(cluster.nodes, stop);
   const talkers = worlds.map((world) => new Follower(token, world));
   const talking = talkers.map((talker) => talk(talker, next, stop, 50));
   const rounds = long ? 5 : 1;

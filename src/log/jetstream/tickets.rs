@@ -17,8 +17,10 @@ use super::{Core, Error, failed};
 use crate::log::cluster::Ticket;
 
 pub(super) const CONSUMER: &str = "tickets";
-/// One request for a ticket waits this long at the server.
+/// One request for a ticket waits this long at the server, and no longer than a third of a lease.
 const PULL: Duration = Duration::from_secs(5);
+/// How long a ticket rests that was given back: whoever could do nothing with it may be asked again.
+const REST: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(250);
 /// Tickets that all nodes together may hold.
 const HELD: i64 = 100_000;
@@ -93,11 +95,14 @@ async fn pull(core: &Arc<Core>, held: &mut Option<Consumer<pull::Config>>) -> Re
         Some(consumer) => consumer,
         None => held.insert(core.ticket_consumer().await?),
     };
-    let one = consumer.batch().max_messages(1).expires(PULL).messages();
+    // A lease is counted from here: a node that stands still while the answer is on its way must not take an old one for
+    // new.
+    let asked = Instant::now();
+    let one = consumer.batch().max_messages(1).expires(PULL.min(core.options.lease / 3)).messages();
     let mut one = one.await.map_err(|e| e.to_string())?;
     while let Some(message) = one.next().await {
         let message = message.map_err(|e| e.to_string())?;
-        match ticket(core, &message) {
+        match ticket(core, &message, asked) {
             Some(ticket) => core.tickets.hand_out(ticket),
             None => {
                 tracing::error!(subject = %message.subject, "a ticket is not understood");
@@ -108,7 +113,7 @@ async fn pull(core: &Arc<Core>, held: &mut Option<Consumer<pull::Config>>) -> Re
     Ok(())
 }
 
-fn ticket(core: &Core, message: &Message) -> Option<Ticket> {
+fn ticket(core: &Core, message: &Message, asked: Instant) -> Option<Ticket> {
     let info = message.info().ok()?;
     let (world, _) = core.names.parse(&message.subject)?;
     let head = Batch::decode(&message.payload).ok()?.head();
@@ -116,7 +121,7 @@ fn ticket(core: &Core, message: &Message) -> Option<Ticket> {
     let (hold, settled) = oneshot::channel();
     let reply = message.reply.as_ref()?.to_string();
     let (client, lease) = (core.nats.client.clone(), core.options.lease);
-    let held_until = Arc::new(Mutex::new(Instant::now() + lease));
+    let held_until = Arc::new(Mutex::new(asked + lease));
     tokio::spawn(Keeper { client, reply, lease, held_until: held_until.clone() }.keep(settled));
     Some(Ticket { world, seq: info.stream_sequence, head, delivered, held_until, hold })
 }
@@ -139,6 +144,9 @@ impl Keeper {
             tokio::select! {
                 () = sleep(every) => {
                     let sent = Instant::now();
+                    if sent >= *self.held_until.lock() {
+                        continue;
+                    }
                     match self.tell(AckKind::Progress, every).await {
                         Ok(()) if sent < *self.held_until.lock() => *self.held_until.lock() = sent + self.lease,
                         Ok(()) => {}
@@ -154,7 +162,7 @@ impl Keeper {
                             let _ = done.send(told);
                         }
                         Err(_) if held => {
-                            if let Err(error) = self.client.publish(self.reply, AckKind::Nak(None).into()).await {
+                            if let Err(error) = self.client.publish(self.reply, AckKind::Nak(Some(REST)).into()).await {
                                 tracing::debug!(%error, "failed to give a ticket back");
                             }
                         }

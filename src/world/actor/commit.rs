@@ -65,7 +65,7 @@ impl Ahead {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.secrets.is_empty() && self.keys.is_empty()
     }
 }
@@ -81,6 +81,7 @@ impl Actor {
             // Deltas go on; but what a reply ended with, and could not be recorded, stays.
             let goes_on = |(reply, _): &(&MessageId, &Running)| !self.is_unrecorded(reply);
             self.running.iter().filter(goes_on).for_each(|(_, running)| running.live.thaw());
+            self.elsewhere.values().for_each(|live| live.thaw());
             self.stale = true;
             if let Err(failure) = self.fresh().await {
                 failure.log();
@@ -152,6 +153,8 @@ impl Actor {
             self.stop_if_ended(event);
         }
         self.cell.hub.publish(seq, pushes, started);
+        let world = &self.world;
+        self.elsewhere.retain(|reply, _| world.running(reply).is_some());
     }
 
     /// Publishes what is in the log and was appended by somebody else. Where the log is this server's alone, it closes
@@ -159,6 +162,18 @@ impl Actor {
     pub(super) async fn catch_up(&mut self) -> Result<(), Failure> {
         while self.cell.hub.head() < self.world.head {
             let page = self.cell.services.log.read(self.cell.id, self.cell.hub.head(), PAGE).await.map_err(storage)?;
+            if page.floor > self.cell.hub.head() {
+                // What was to be told is gone. Whoever listens reads the log, and is told so.
+                self.cell.hub.jump_to(self.world.head);
+                let world = &self.world;
+                self.running.retain(|reply, running| {
+                    let runs = world.running(reply).is_some();
+                    if !runs {
+                        running.task.abort();
+                    }
+                    runs
+                });
+            }
             if page.records.is_empty() {
                 break;
             }

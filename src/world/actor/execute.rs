@@ -41,10 +41,10 @@ impl Actor {
         if requests.is_empty() {
             return;
         }
-        let mut done = self.attempt(&requests).await;
-        for _ in 1..ATTEMPTS {
+        let mut done = Err(Unsettled::Moved);
+        for attempt in 0..ATTEMPTS {
             if matches!(done, Err(Unsettled::Moved)) {
-                done = self.attempt(&requests).await;
+                done = self.attempt(&requests, attempt).await;
             }
         }
         match done {
@@ -65,12 +65,22 @@ impl Actor {
 
     /// Decides all of them and appends what came of it; what each is to be told then. A refusal may have been decided on
     /// what the others did, so nobody is told anything when nothing was done.
-    async fn attempt(&mut self, requests: &[Request]) -> Result<Vec<Result<Outcome, Failure>>, Unsettled> {
+    async fn attempt(
+        &mut self,
+        requests: &[Request],
+        attempt: usize,
+    ) -> Result<Vec<Result<Outcome, Failure>>, Unsettled> {
         let mut known = self.prepare(requests).await?;
-        self.freeze_others(requests).await;
+        if attempt == 0 {
+            self.freeze_others(requests).await;
+        }
         let mut ahead = Ahead::default();
         let decide = |Request { command, key, .. }: &Request| self.decide(command, key.clone(), &mut known, &mut ahead);
         let outcomes = requests.iter().map(decide).collect();
+        if ahead.is_empty() && self.follow_the_log().await? {
+            // Nothing to append, so nothing would have told that this was decided on an old state.
+            return Err(Unsettled::Moved);
+        }
         self.commit(ahead, None).await?;
         Ok(outcomes)
     }

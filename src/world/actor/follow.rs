@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
+
 use super::{Actor, Request, commit::PAGE};
 use crate::{
     error::Failure,
@@ -34,12 +36,29 @@ impl Actor {
         }
         while self.world.head < head {
             let page = self.cell.services.log.read(self.cell.id, self.world.head, PAGE).await.map_err(storage)?;
+            if page.floor > self.world.head {
+                self.stale = true;
+                return self.fresh().await;
+            }
             if page.records.is_empty() {
                 break;
             }
             self.absorb(&page.records)?;
         }
         Ok(())
+    }
+
+    /// Looks at how far the log goes now, where others write too. Whether it went further than was known.
+    pub(super) async fn follow_the_log(&mut self) -> Result<bool, Failure> {
+        if self.cell.services.cluster.is_none() {
+            return Ok(false);
+        }
+        let head = self.cell.services.log.head(self.cell.id).await.map_err(storage)?.map_or(0, |head| head.head);
+        let further = head > self.world.head;
+        if further {
+            self.follow(head, &[]).await?;
+        }
+        Ok(further)
     }
 
     /// Folds in and publishes those that follow on what is known.
@@ -133,10 +152,10 @@ impl Actor {
         let stretch = match ask {
             Ask::Text { from, .. } => live.since(from),
             Ask::Freeze { .. } => {
-                let text = live.freeze();
+                let (text, freeze) = live.freeze_once();
                 tokio::spawn(async move {
                     tokio::time::sleep(FROZEN).await;
-                    live.thaw();
+                    live.thaw_after(freeze);
                 });
                 Some(Stretch { offset: 0, end: text.chars().count() as u64, text })
             }
@@ -147,13 +166,13 @@ impl Actor {
 
     /// Before requests are decided that may end replies: those that run on other nodes fall silent, and what they have
     /// said is known here.
-    pub(super) async fn freeze_others(&mut self, requests: &[Request]) {
-        let ends = |request: &Request| !matches!(request.command, Command::Chat { .. } | Command::Retry { .. });
+    pub(super) async fn freeze_others(&self, requests: &[Request]) {
+        let ends = |request: &Request| matches!(request.command, Command::Cancel { .. } | Command::DeleteAgent { .. });
         let Some(cluster) = self.cell.services.cluster.clone() else { return };
         if self.elsewhere.is_empty() || !requests.iter().any(ends) {
             return;
         }
-        for (reply, live) in &self.elsewhere {
+        let ask = async |(reply, live): (&MessageId, &Arc<LiveReply>)| {
             let question = Ask::Freeze { reply: reply.clone() }.to_bytes();
             let answer = cluster.ask(self.cell.id, question, ANSWER).await.ok().flatten();
             if let Some(heard) = answer.and_then(|answer| Heard::read(&answer)) {
@@ -162,7 +181,8 @@ impl Actor {
                     self.cell.hub.publish_delta(&self.cell.name, live, &stretch);
                 });
             }
-        }
+        };
+        join_all(self.elsewhere.iter().map(ask)).await;
     }
 
     /// The text so far of a reply that is about to be ended, wherever it runs.

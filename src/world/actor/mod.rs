@@ -23,6 +23,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use running::RETRY;
+
 use super::{
     cell::{View, WorldCell},
     command::{Command, Outcome},
@@ -141,7 +143,7 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter
         Err(failure) => {
             failure.log();
             tracing::error!(world = %cell.id, "failed to load the world");
-            return refuse_all(inbox, failure);
+            return refuse_all(&cell, inbox, failure);
         }
     };
     let notes = mpsc::channel(INTERNAL_QUEUE);
@@ -169,14 +171,22 @@ pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter
 }
 
 /// Whoever asked while the world could not be loaded is told why.
-fn refuse_all(mut inbox: mpsc::UnboundedReceiver<Letter>, failure: Failure) {
+fn refuse_all(cell: &Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter>, failure: Failure) {
     inbox.close();
     while let Ok(letter) = inbox.try_recv() {
         match letter.mail {
             Mail::Execute(request) => drop(request.answer.send(Err(failure.clone()))),
             Mail::Interrupt(answer) => drop(answer.send(Err(failure.clone()))),
             Mail::View(answer) => drop(answer.send(Err(failure.clone()))),
-            Mail::Follow { answer, .. } => drop(answer.map(|answer| answer.send(Err(failure.clone())))),
+            Mail::Follow { answer: Some(answer), .. } => drop(answer.send(Err(failure.clone()))),
+            Mail::Follow { head, answer: None, .. } => {
+                // Somebody may be listening, and nobody else would try again.
+                let cell = cell.clone();
+                tokio::spawn(async move {
+                    sleep_until(Instant::now() + RETRY).await;
+                    cell.follow(head, Vec::new());
+                });
+            }
             // A ticket that is dropped goes to another node.
             Mail::IsBusy(_) | Mail::Close(_) | Mail::Ticket(_) => {}
         }
@@ -189,7 +199,7 @@ impl Actor {
         let mut idle_since = Instant::now();
         loop {
             let mut letters = Vec::new();
-            self.settle_tickets();
+            self.settle_tickets().await;
             let idle = self.running.is_empty()
                 && self.at_the_gate.is_empty()
                 && self.retry_at.is_none()
@@ -248,12 +258,17 @@ impl Actor {
                 Mail::Interrupt(answer) => drop(answer.send(self.interrupt().await)),
                 Mail::Follow { head, records, answer } => {
                     let followed = self.follow(head, &records).await;
+                    if followed.is_err() {
+                        // Somebody may be listening: it is tried again, from the log.
+                        self.stale = true;
+                        self.retry_at = Some(Instant::now() + RETRY);
+                    }
                     // What others ended may have been what a turn waited for.
                     self.schedule();
-                    if let Some(answer) = answer {
-                        let _ = answer.send(followed);
-                    } else if let Err(failure) = followed {
-                        failure.log();
+                    match (answer, followed) {
+                        (Some(answer), followed) => drop(answer.send(followed)),
+                        (None, Err(failure)) => failure.log(),
+                        (None, Ok(())) => {}
                     }
                 }
                 Mail::Ticket(held) => self.take_up(*held).await,

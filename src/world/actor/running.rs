@@ -135,11 +135,16 @@ impl Actor {
     }
 
     async fn start(&mut self, agent: &AgentName, pass: Pass) {
-        let clustered = self.cell.services.cluster.is_some();
-        let start = |world: &World, context: &mut Context<'_>| {
-            // The ticket may be lost by now: whoever has it starts the turn. Unclaimed, nobody would ever end it.
-            let may = !clustered || context.claim.is_some();
-            may.then(|| world.start_turn(agent.as_str(), context)).flatten()
+        if let Err(failure) = self.fresh_secrets().await {
+            failure.log();
+            self.retry_at = Some(Instant::now() + RETRY);
+            return;
+        }
+        // Where nodes share the log, nobody would take up what is started without a ticket.
+        let shared = self.cell.services.cluster.is_some();
+        let start = |world: &World, context: &mut Context<'_>| match context.claim {
+            None if shared => None,
+            _ => world.start_turn(agent.as_str(), context),
         };
         let live = match self.record(start).await {
             Ok(live) => live,
@@ -151,9 +156,6 @@ impl Actor {
             }
         };
         let Some(live) = live else { return };
-        if let Err(failure) = self.fresh_secrets().await {
-            failure.log();
-        }
         let reply = &live.reply;
         let Some(call) = turn::call(&self.world, &self.cell, agent, &self.secrets) else {
             self.unrecorded.push((reply.message_id.clone(), turn::failed()));

@@ -63,7 +63,7 @@ async fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
                         open.push(id);
                         sleep(Duration::from_millis(100)).await;
                     }
-                    Err(Error::Storage(_)) => {
+                    Err(Error::Storage(_) | Error::Away(_)) => {
                         failed += 1;
                         sleep(Duration::from_millis(100)).await;
                     }

@@ -62,7 +62,7 @@ async fn an_append_to_a_stopped_server_is_decided_or_unknown_and_the_tail_tells(
             Ok(Appended::Conflict { .. }) => panic!("nobody else writes"),
             Ok(other) => panic!("{other:?}"),
             Err(Error::Unknown(_)) => counts[2 + there] += 1,
-            Err(Error::Storage(_)) => {
+            Err(Error::Storage(_) | Error::Away(_)) => {
                 assert_eq!(there, 0, "it was said that nothing was written");
                 counts[1] += 1;
             }
@@ -104,7 +104,7 @@ async fn while_nats_is_away_nothing_is_written_and_that_is_said_soon() {
     state.wait_for(|link| *link != crate::log::cluster::Link::Connected).await.unwrap();
     let begun = Instant::now();
     let away = node.append(append(world, 1, vec![draft("{}")])).await;
-    assert!(matches!(away, Err(Error::Storage(_))), "{away:?}");
+    assert!(matches!(away, Err(Error::Away(_))), "{away:?}");
     assert!(node.head(world).await.is_err() && node.probe().await.is_err());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     servers.servers[0].start();
