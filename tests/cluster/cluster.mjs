@@ -73,13 +73,13 @@ export class Nats extends Process {
   }
 
   async launch() {
-    const { ports, routes, directory } = this.cluster;
+    const { ports, routes, directory, sync } = this.cluster;
     const routed = routes.length > 1
       ? `cluster { name: c, host: "127.0.0.1", port: ${routes[this.at]}, routes: [${routes.map((port) => `"nats://127.0.0.1:${port}"`)}] }`
       : '';
     const config = join(directory, `${this.name}.conf`);
     await writeFile(config, `server_name: ${this.name}\nhost: "127.0.0.1"\nport: ${ports[this.at]}\n${routed}
-      jetstream { store_dir: "${join(directory, this.name)}" }\n`);
+      jetstream { store_dir: "${join(directory, this.name)}"${sync ? ', sync_interval: always' : ''} }\n`);
     this.start(natsServer, ['-c', config]);
   }
 }
@@ -132,10 +132,12 @@ export class Node extends Process {
     this.port ??= await freePort();
     this.address = `127.0.0.1:${this.port}`;
     const { directory, args } = this.cluster;
+    const storage = this.nats
+      ? ['--nats', this.nats, '--cluster-key', join(directory, 'key'), '--nats-replicas', `${this.cluster.servers.length}`, '--lease', '2s']
+      : ['--data-dir', join(directory, 'data')];
     this.start(binary, [
-      'serve', '--listen', this.address, '--nats', this.nats, '--cluster-key', join(directory, 'key'),
-      '--nats-replicas', `${this.cluster.servers.length}`, '--lease', '2s', '--drain-timeout', '10s',
-      '--script', join(directory, 'script.json'), '--log', 'info,agent_world=debug', ...args,
+      'serve', '--listen', this.address, ...storage, '--drain-timeout', '10s',
+      '--script', join(directory, 'script.json'), ...args,
     ], { cwd: directory, env: plainEnvironment() });
     await eventually('a node that answers', async () => (await fetch(`http://${this.address}/health`)).ok, 60)
       .catch((error) => { throw new Error(`${error.message}:\n${this.log.slice(-20).join('\n')}`); });
@@ -163,10 +165,10 @@ export class Cluster {
   }
 
   /** So many servers of NATS, and nodes. What the model says is `script`. */
-  static async start(t, { nats = 1, nodes = 2, script, args = [], cables = false, directory = null }) {
+  static async start(t, { nats = 1, nodes = 2, script, args = [], cables = false, directory = null, sync = false }) {
     const cluster = new Cluster();
     cluster.directory = directory ?? (await Cluster.directory());
-    Object.assign(cluster, { args, nodes: [], cables: [] });
+    Object.assign(cluster, { args, sync, nodes: [], cables: [] });
     await writeFile(join(cluster.directory, 'key'), randomBytes(32).toString('base64'));
     await writeFile(join(cluster.directory, 'script.json'), JSON.stringify(script));
     cluster.ports = await Promise.all(Array.from({ length: nats }, freePort));
@@ -201,6 +203,43 @@ export class Cluster {
     if (process.env.AW_SHOW) for (const node of this.nodes) console.log(node.log.filter((line) => line.match(process.env.AW_SHOW)).join('\n'));
     await rm(this.directory, { recursive: true, force: true });
     if (faults.length) throw new Error(`a node panicked: ${faults.join('; ')}`);
+  }
+}
+
+/** A connection that asks and listens. */
+export class Connection {
+  #asked = 0;
+  #waiting = [];
+
+  static async open(node, token) {
+    const connection = new Connection();
+    connection.socket = new WebSocket(`ws://${node.address}/ws`, ['agent-world.v1', `bearer.${token}`]);
+    connection.socket.on('message', (data) => connection.#hear(JSON.parse(data)));
+    await once(connection.socket, 'open');
+    return connection;
+  }
+
+  #hear(frame) {
+    const at = this.#waiting.findIndex(({ wanted }) => wanted(frame));
+    if (at >= 0) this.#waiting.splice(at, 1)[0].resolve(frame);
+  }
+
+  /** The next frame that is `wanted`. */
+  next(wanted) {
+    return within(60, 'a frame', new Promise((resolve) => this.#waiting.push({ wanted, resolve })));
+  }
+
+  async ask(type, payload) {
+    const id = `c-${(this.#asked += 1)}`;
+    const answer = this.next(({ replyTo }) => replyTo === id);
+    this.socket.send(JSON.stringify({ id, type, payload }));
+    const frame = await answer;
+    if (frame.type === 'error') throw new Error(JSON.stringify(frame.payload));
+    return frame;
+  }
+
+  close() {
+    this.socket.terminate();
   }
 }
 
