@@ -175,13 +175,14 @@ fn digest(dir: &Path) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: tests/cluster/run.sh"]
 async fn everything_moves_and_a_second_time_nothing_does() {
-    let (servers, put) = (shared(), put(24).await);
+    let users = if long() { 400 } else { 24 };
+    let (servers, put) = (shared(), put(users).await);
     let to = options(servers.url(), 1);
     let before = digest(put.dir.path());
     let begun = Instant::now();
     let report = run(&put, &to).await;
     assert_eq!(report.problems, Vec::<String>::new());
-    assert_eq!((report.users, report.worlds), (24, put.worlds.len() as u64));
+    assert_eq!((report.users, report.worlds), (users as u64, put.worlds.len() as u64));
     assert_eq!((report.records, report.verified, report.skipped), (put.records, put.records, 0));
     assert_eq!(digest(put.dir.path()), before);
     eprintln!("{} worlds, {} records moved and read back in {:?}", report.worlds, report.records, begun.elapsed());
