@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::nodes;
 use crate::{
     error::Failure,
     log::{Store, TokenHash, cluster::Cluster},
@@ -117,11 +118,20 @@ impl Identities {
                 token.new = None;
             }
         }
+        let known = self.authenticate(token).await;
+        let (Some(cluster), Err(failure)) = (&self.cluster, &known) else { return known };
+        if failure.code != ErrorCode::Unauthenticated {
+            return known;
+        }
+        // It may have been made on another node, for a connection there.
+        let Ok(new) = SessionToken::try_from(token.to_owned()) else { return known };
+        let Some(user) = nodes::new_user(&**cluster, TokenHash::of(new.as_str())).await else { return known };
+        self.admit(&user, &new).await?;
         self.authenticate(token).await
     }
 
     /// The user of a token that was just made, as long as the connection lives that got it.
-    fn new_user(&self, token: TokenHash) -> Option<UserId> {
+    pub(super) fn new_user(&self, token: TokenHash) -> Option<UserId> {
         let used = self.used.lock();
         let (user, alive) = used.tokens.get(&token)?.new.as_ref()?;
         (alive.strong_count() > 0).then(|| user.clone())

@@ -219,7 +219,8 @@ export class Connection {
 
   static async open(node, token) {
     const connection = new Connection();
-    connection.socket = new WebSocket(`ws://${node.address}/ws`, ['agent-world.v1', `bearer.${token}`]);
+    connection.socket = new WebSocket(`ws://${node.address}/ws`, ['agent-world.v1', ...(token ? [`bearer.${token}`] : [])]);
+    connection.greeting = connection.next(({ payload }) => payload.type === 'connected');
     connection.socket.on('message', (data) => connection.#hear(JSON.parse(data)));
     await once(connection.socket, 'open');
     return connection;

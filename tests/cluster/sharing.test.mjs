@@ -26,6 +26,18 @@ test('what one node does, the others know', { timeout: 120_000 }, async (t) => {
     assert.equal((await two.call('GET', '/session/worlds', { token })).status, 401);
   });
 
+  await t.test('a token that one node gave a connection is good for writing through another', async () => {
+    const connection = await Connection.open(one, null);
+    const { payload } = await connection.greeting;
+    const token = payload.data.sessionToken;
+    const made = await two.call('PUT', '/worlds/w', { token, body: { templateName: 'default-world' } });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+    await select(connection, 'w');
+    const wrong = await two.call('PUT', '/worlds/w', { token: 'A'.repeat(43), body: { templateName: 'default-world' } });
+    assert.equal(wrong.status, 401);
+    connection.close();
+  });
+
   await t.test('a deleted world is gone everywhere', async () => {
     const token = await cluster.user();
     const connection = await Connection.open(two, token);
