@@ -9,12 +9,10 @@ use tokio::task::JoinSet;
 
 use super::App;
 use crate::{
-    log::{Error, TokenHash, WorldId, cluster::Cluster},
+    log::{TokenHash, WorldId, cluster::Cluster},
     protocol::UserId,
-    world::Announcement,
+    world::{Announcement, patiently},
 };
-
-const RETRY: Duration = Duration::from_millis(500);
 
 /// Where questions are asked that are about no world.
 const EVERY_NODE: WorldId = WorldId::nil();
@@ -45,37 +43,18 @@ impl App {
 
     /// Tells other nodes whose the tokens are that were just made here, and are not stored yet.
     async fn tell_new_users(&self, cluster: &dyn Cluster) {
-        loop {
-            let mut asked = match cluster.answer(EVERY_NODE).await {
-                Ok(asked) => asked,
-                Err(Error::Closed) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "failed to listen to other nodes");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
+        while let Some(mut asked) = patiently(|| cluster.answer(EVERY_NODE)).await {
             while let Some(question) = asked.next().await {
                 let token = serde_json::from_slice(&question.body).ok();
                 if let Some(user) = token.and_then(|token| self.identities.new_user(token)) {
                     question.reply(Bytes::from(user.to_string())).await;
                 }
             }
-            tokio::time::sleep(RETRY).await;
         }
     }
 
     async fn hear(&self, cluster: &dyn Cluster) {
-        loop {
-            let mut heard = match cluster.announcements().await {
-                Ok(heard) => heard,
-                Err(Error::Closed) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "failed to listen to other nodes");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
+        while let Some(mut heard) = patiently(|| cluster.announcements()).await {
             while let Some(announcement) = heard.next().await {
                 match Announcement::read(&announcement) {
                     Some(Announcement::Revoked { token }) => self.identities.revoked(token),
@@ -83,7 +62,6 @@ impl App {
                     None => {}
                 }
             }
-            tokio::time::sleep(RETRY).await;
         }
     }
 }

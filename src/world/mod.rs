@@ -39,7 +39,7 @@ pub use decide::{Context, Decision, SecretChange};
 pub use event::{Event, Reply, Ticket};
 pub use gate::Gate;
 pub use hub::Hub;
-pub use nodes::Announcement;
+pub use nodes::{Announcement, patiently};
 pub use outbox::{Batch, Outbox};
 pub use publish::{Filter, publish};
 pub use refusal::{not_found, storage, unresumable};

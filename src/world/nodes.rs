@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::Failure,
     log::{
-        Error, TokenHash, WorldId,
+        Answer, Error, TokenHash, WorldId,
         cluster::{Change, Cluster, Ticket},
     },
     protocol::MessageId,
@@ -117,19 +117,28 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     serde_json::from_slice(bytes).inspect_err(|error| tracing::debug!(%error, "another node said something odd")).ok()
 }
 
+/// Asks the shared log for something until it answers. `None`: it is closed.
+pub async fn patiently<'a, T>(ask: impl Fn() -> Answer<'a, T>) -> Option<T> {
+    loop {
+        match ask().await {
+            Ok(answer) => return Some(answer),
+            Err(Error::Closed) => return None,
+            Err(error) => {
+                tracing::warn!(%error, "failed to reach the other nodes");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
 /// Listens to what other nodes say of one world, as long as it lives.
 pub struct Ears(AbortHandle);
 
 impl Ears {
     pub(super) fn open(cluster: Arc<dyn Cluster>, world: WorldId, notes: mpsc::Sender<Note>) -> Self {
         let listening = tokio::spawn(async move {
-            let (said, asked) = loop {
-                match tokio::join!(cluster.listen(world), cluster.answer(world)) {
-                    (Ok(said), Ok(asked)) => break (said, asked),
-                    (Err(Error::Closed), _) | (_, Err(Error::Closed)) => return,
-                    _ => tokio::time::sleep(RETRY).await,
-                }
-            };
+            let Some(said) = patiently(|| cluster.listen(world)).await else { return };
+            let Some(asked) = patiently(|| cluster.answer(world)).await else { return };
             let said = said.filter_map(async |said| Heard::read(&said).map(Note::Heard));
             let mut heard = std::pin::pin!(futures_util::stream::select(said, asked.map(Note::Asked)));
             while let Some(note) = heard.next().await {
@@ -253,15 +262,7 @@ impl Worlds {
         let places = Arc::new(Semaphore::new(places));
         while !self.services.draining.load(Ordering::Relaxed) {
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            let ticket = match cluster.next_ticket().await {
-                Ok(ticket) => ticket,
-                Err(Error::Closed) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "failed to ask for turns that wait");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
+            let Some(ticket) = patiently(|| cluster.next_ticket()).await else { return };
             match self.world_of(&ticket).await {
                 Ok(Some(entered)) => entered.cell.take_up(ticket, place),
                 Ok(None) => drop(ticket.done().await),
