@@ -72,7 +72,7 @@ impl Player {
             hold(echo, echoed.as_ref(), &mut self.stage.values).map_err(|no| no_to_stop(no, "the subprotocol"))?;
         }
         let mut peer = Peer::new(Line::Socket(Box::new(socket)));
-        peer.standing.slow = connect.receive_buffer.is_some();
+        peer.standing.slow = connect.receive_buffer.is_some() || self.stage.tight;
         self.stage.peers.insert(name.clone(), peer);
         if connect.greeting == Some(false) {
             return Ok(());

@@ -97,9 +97,17 @@ impl Proof {
                 }
             }
             Outcome::Failed(failure) => {
-                let text =
-                    format!("{name} fails {} at step {}: {}", failure.checks().join(", "), failure.step, failure.text);
-                self.survivors.push(text);
+                let said: Vec<&str> = [failure.text.as_str()]
+                    .into_iter()
+                    .chain(failure.also.iter().chain(&failure.standing).map(|(_, said)| said.as_str()))
+                    .filter(|said| !said.is_empty())
+                    .collect();
+                self.survivors.push(format!(
+                    "{name} fails {} at step {}: {}",
+                    failure.checks().join(", "),
+                    failure.step,
+                    said.join("; ")
+                ));
             }
             Outcome::Passed if !played.fired => self.survivors.push(format!("{name}: there was nothing to break")),
             Outcome::Passed => self.survivors.push(format!("{name} passes")),

@@ -109,13 +109,14 @@ pub async fn play(scenario: &Scenario, target: &Target, limit: Duration, mutant:
         _ => None,
     };
     let host = server.as_ref().map_or(&target.host, |server| &server.host).clone();
-    let stage = match Stage::new(host, limit, mutant) {
+    let mut stage = match Stage::new(host, limit, mutant) {
         Ok(stage) => stage,
         Err(stop) => {
             played.outcome = Outcome::Harness(format!("{stop:?}"));
             return played;
         }
     };
+    stage.tight = scenario.server.as_ref().is_some_and(|settings| settings.contains_key("outbox-bytes"));
     let mut player = Player::new(stage, server);
     let mut outcome = player.run(&scenario.steps, "").await;
     if outcome.is_ok() && player.stage.mutant.as_ref().is_none_or(|mutant| mutant.tamper.is_some()) {

@@ -75,6 +75,8 @@ pub struct Stage {
     seen: Seen,
     log: Vec<String>,
     ids: u64,
+    /// Whether the server holds so little for a client that any client may fall behind.
+    pub tight: bool,
     /// Values that must never be sent by the server.
     pub secrets: Vec<String>,
     /// Tokens whose worlds are removed in the end.
@@ -103,6 +105,7 @@ impl Stage {
             seen: Seen::new(),
             log: Vec::new(),
             ids: 0,
+            tight: false,
             secrets: Vec::new(),
             tokens: Vec::new(),
         })

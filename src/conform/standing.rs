@@ -61,7 +61,7 @@ pub fn fault(check: &'static str, text: impl Into<String>) -> Fault {
 pub struct Standing {
     /// Whether it is a stream of server-sent events, on which nothing is asked.
     stream: bool,
-    /// Whether the client is slow on purpose: then it may get the end of a reply without all of its pieces.
+    /// Whether the client may fall behind (R4.31): then it may get the end of a reply without all of its pieces.
     pub slow: bool,
     greeted: bool,
     /// Requests without an answer: id and message.
