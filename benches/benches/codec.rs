@@ -44,7 +44,7 @@ fn chat(length: usize) -> String {
 fn server_frames() -> Vec<(&'static str, String)> {
     let agent = |at: usize| {
         json!({
-            "name": format!("agent-{at}"), "status": "active", "llmCallCount": 3, "messageCount": 12,
+            "name": format!("agent-{at}"), "status": "active", "createdAt": "2026-11-25T11:00:00.000Z", "llmCallCount": 3,
             "config": {"provider": "auto", "systemPrompt": "You are one of ten. ".repeat(20), "hasApiKey": false}
         })
     };
