@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::{self, MapAccess}};
 use crate::protocol::{
-    EncodedFrame, Invalid, Patch, True, frame::{Message, Payload},
+    Encode, EncodedFrame, Invalid, Patch, True, encode, frame::{Message, Payload},
     json_schema::json_schema, list::{List, list},
     object::{self, Field, Object},
     pattern::{self, Step},
@@ -69,6 +69,30 @@ impl<'de> Deserialize<'de> for Agent {
     }
 }
 
+impl Encode for Agent {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        self.name.encode(out);
+        out.extend_from_slice(b",\"status\":");
+        self.status.encode(out);
+        out.extend_from_slice(b",\"config\":");
+        self.config.encode(out);
+        out.extend_from_slice(b",\"createdAt\":");
+        self.created_at.encode(out);
+        if let Some(value) = &self.last_active {
+            out.extend_from_slice(b",\"lastActive\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.last_llm_call {
+            out.extend_from_slice(b",\"lastLLMCall\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"llmCallCount\":");
+        self.llm_call_count.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(Agent, AgentConfig, AgentName, AgentStatus, Count, Timestamp);
 
 /// How an agent is set up, as everybody may see it.
@@ -126,6 +150,36 @@ impl<'de> Object<'de> for AgentConfig {
 impl<'de> Deserialize<'de> for AgentConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentConfig {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"provider\":");
+        self.provider.encode(out);
+        if let Some(value) = &self.model {
+            out.extend_from_slice(b",\"model\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.base_url {
+            out.extend_from_slice(b",\"baseUrl\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.system_prompt {
+            out.extend_from_slice(b",\"systemPrompt\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.temperature {
+            out.extend_from_slice(b",\"temperature\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.max_tokens {
+            out.extend_from_slice(b",\"maxTokens\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"hasApiKey\":");
+        self.has_api_key.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -192,6 +246,41 @@ impl<'de> Deserialize<'de> for AgentConfigUpdate {
     }
 }
 
+impl Encode for AgentConfigUpdate {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.provider {
+            out.extend_from_slice(b",\"provider\":");
+            value.encode(out);
+        }
+        if !self.model.is_absent() {
+            out.extend_from_slice(b",\"model\":");
+            self.model.encode(out);
+        }
+        if !self.base_url.is_absent() {
+            out.extend_from_slice(b",\"baseUrl\":");
+            self.base_url.encode(out);
+        }
+        if !self.system_prompt.is_absent() {
+            out.extend_from_slice(b",\"systemPrompt\":");
+            self.system_prompt.encode(out);
+        }
+        if !self.temperature.is_absent() {
+            out.extend_from_slice(b",\"temperature\":");
+            self.temperature.encode(out);
+        }
+        if !self.max_tokens.is_absent() {
+            out.extend_from_slice(b",\"maxTokens\":");
+            self.max_tokens.encode(out);
+        }
+        if !self.api_key.is_absent() {
+            out.extend_from_slice(b",\"apiKey\":");
+            self.api_key.encode(out);
+        }
+        encode::end(start, out);
+    }
+}
+
 json_schema!(
     AgentConfigUpdate, ApiKey, BaseUrl, MaxTokens, ModelName, ProviderName, SystemPrompt,
     Temperature
@@ -235,6 +324,14 @@ impl<'de> Deserialize<'de> for AgentCreatedAction {
     }
 }
 
+impl Encode for AgentCreatedAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"agent-created\",\"agent\":");
+        self.agent.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(AgentCreatedAction, Agent);
 
 /// An agent to be created.
@@ -269,6 +366,18 @@ impl<'de> Object<'de> for AgentDefinition {
 impl<'de> Deserialize<'de> for AgentDefinition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentDefinition {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        self.name.encode(out);
+        out.extend_from_slice(b",\"status\":");
+        self.status.encode(out);
+        out.extend_from_slice(b",\"config\":");
+        self.config.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -328,6 +437,38 @@ impl<'de> Object<'de> for AgentDefinitionConfig {
 impl<'de> Deserialize<'de> for AgentDefinitionConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentDefinitionConfig {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"provider\":");
+        self.provider.encode(out);
+        if let Some(value) = &self.model {
+            out.extend_from_slice(b",\"model\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.base_url {
+            out.extend_from_slice(b",\"baseUrl\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.system_prompt {
+            out.extend_from_slice(b",\"systemPrompt\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.temperature {
+            out.extend_from_slice(b",\"temperature\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.max_tokens {
+            out.extend_from_slice(b",\"maxTokens\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.api_key {
+            out.extend_from_slice(b",\"apiKey\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -395,6 +536,14 @@ impl<'de> Object<'de> for AgentDeletedAction {
 impl<'de> Deserialize<'de> for AgentDeletedAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentDeletedAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"agent-deleted\",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -543,6 +692,18 @@ impl<'de> Deserialize<'de> for AgentStatus {
     }
 }
 
+impl Encode for AgentStatus {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Active => &b"\"active\""[..],
+                Self::Inactive => &b"\"inactive\""[..],
+                Self::Error => &b"\"error\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(AgentStatus);
 
 /// Changes the configuration of an agent of the selected world: its provider, model, prompt and the like.
@@ -590,6 +751,20 @@ impl<'de> Deserialize<'de> for AgentUpdate {
     }
 }
 
+impl Encode for AgentUpdate {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b",\"config\":");
+        self.config.encode(out);
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(AgentUpdate, AgentConfigUpdate, AgentName, WorldName);
 
 /// An agent's configuration or status changed. The whole agent is given as it is now.
@@ -627,6 +802,14 @@ impl<'de> Object<'de> for AgentUpdateAction {
 impl<'de> Deserialize<'de> for AgentUpdateAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentUpdateAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"agent-update\",\"agent\":");
+        self.agent.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -669,6 +852,25 @@ impl<'de> Object<'de> for AgentUpdateBody {
 impl<'de> Deserialize<'de> for AgentUpdateBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentUpdateBody {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.status {
+            out.extend_from_slice(b",\"status\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.config {
+            out.extend_from_slice(b",\"config\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.clear_memory {
+            out.extend_from_slice(b",\"clearMemory\":");
+            value.encode(out);
+        }
+        encode::end(start, out);
     }
 }
 
@@ -725,6 +927,24 @@ impl<'de> Object<'de> for AgentUpdated {
 impl<'de> Deserialize<'de> for AgentUpdated {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for AgentUpdated {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"worldName\":");
+        self.world_name.encode(out);
+        out.extend_from_slice(b",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b",\"config\":");
+        self.config.encode(out);
+        out.extend_from_slice(b",\"success\":");
+        self.success.encode(out);
+        out.extend_from_slice(b",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"duplicate\":");
+        self.duplicate.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -845,6 +1065,16 @@ impl<'de> Deserialize<'de> for Cancelled {
     }
 }
 
+impl Encode for Cancelled {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"messageIds\":");
+        self.message_ids.encode(out);
+        out.extend_from_slice(b",\"dropped\":");
+        self.dropped.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(Cancelled, Count, MessageIds);
 
 /// Where a replay met the live end.
@@ -870,6 +1100,14 @@ impl<'de> Object<'de> for CaughtUp {
 impl<'de> Deserialize<'de> for CaughtUp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for CaughtUp {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"cursor\":");
+        self.cursor.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -917,6 +1155,24 @@ impl<'de> Deserialize<'de> for ChatBody {
     }
 }
 
+impl Encode for ChatBody {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"sender\":");
+        self.sender.encode(out);
+        if let Some(value) = &self.display_name {
+            out.extend_from_slice(b",\"displayName\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.target_agent {
+            out.extend_from_slice(b",\"targetAgent\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(ChatBody, AgentName, ChatContent, DisplayName, SenderName);
 
 /// Stops replies. With the id of a reply, that reply ends; with the id of a chat message, every running and
@@ -957,6 +1213,21 @@ impl<'de> Object<'de> for ChatCancel {
 impl<'de> Deserialize<'de> for ChatCancel {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ChatCancel {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.message_id {
+            out.extend_from_slice(b",\"messageId\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        encode::end(start, out);
     }
 }
 
@@ -1070,6 +1341,40 @@ impl<'de> Deserialize<'de> for ChatResponse {
     }
 }
 
+impl Encode for ChatResponse {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"worldName\":");
+        self.world_name.encode(out);
+        out.extend_from_slice(b",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b",\"messageId\":");
+        self.message_id.encode(out);
+        out.extend_from_slice(b",\"inReplyTo\":");
+        self.in_reply_to.encode(out);
+        out.extend_from_slice(b",\"rootId\":");
+        self.root_id.encode(out);
+        out.extend_from_slice(b",\"content\":");
+        self.content.encode(out);
+        out.extend_from_slice(b",\"offset\":");
+        self.offset.encode(out);
+        out.extend_from_slice(b",\"complete\":");
+        self.complete.encode(out);
+        if let Some(value) = &self.finish_reason {
+            out.extend_from_slice(b",\"finishReason\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.error {
+            out.extend_from_slice(b",\"error\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.usage {
+            out.extend_from_slice(b",\"usage\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(
     ChatResponse, AgentName, ErrorInfo, FinishReason, MessageId, TextOffset, Usage,
     WorldName
@@ -1113,6 +1418,18 @@ impl<'de> Object<'de> for ChatRetry {
 impl<'de> Deserialize<'de> for ChatRetry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ChatRetry {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"messageId\":");
+        self.message_id.encode(out);
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -1174,6 +1491,28 @@ impl<'de> Deserialize<'de> for ChatSend {
     }
 }
 
+impl Encode for ChatSend {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"content\":");
+        self.content.encode(out);
+        out.extend_from_slice(b",\"sender\":");
+        self.sender.encode(out);
+        if let Some(value) = &self.display_name {
+            out.extend_from_slice(b",\"displayName\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.target_agent {
+            out.extend_from_slice(b",\"targetAgent\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(ChatSend, AgentName, ChatContent, DisplayName, SenderName, WorldName);
 
 /// When the stream ends: `settled`, when the question is finished; `never`, when the client leaves.
@@ -1228,6 +1567,17 @@ impl Serialize for ChatUntil {
 impl<'de> Deserialize<'de> for ChatUntil {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for ChatUntil {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Settled => &b"\"settled\""[..],
+                Self::Never => &b"\"never\""[..],
+            },
+        );
     }
 }
 
@@ -1307,6 +1657,24 @@ impl<'de> Deserialize<'de> for Connected {
     }
 }
 
+impl Encode for Connected {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"clientId\":");
+        self.client_id.encode(out);
+        out.extend_from_slice(b",\"userId\":");
+        self.user_id.encode(out);
+        out.extend_from_slice(b",\"serverTime\":");
+        self.server_time.encode(out);
+        out.extend_from_slice(b",\"protocolVersion\":");
+        self.protocol_version.encode(out);
+        if let Some(value) = &self.session_token {
+            out.extend_from_slice(b",\"sessionToken\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(Connected, SessionToken, Timestamp, UserId);
 
 /// WebSocket connections.
@@ -1339,6 +1707,16 @@ impl<'de> Object<'de> for ConnectionStats {
 impl<'de> Deserialize<'de> for ConnectionStats {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ConnectionStats {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"active\":");
+        self.active.encode(out);
+        out.extend_from_slice(b",\"total\":");
+        self.total.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -1399,6 +1777,20 @@ impl<'de> Object<'de> for CreateWorldBody {
 impl<'de> Deserialize<'de> for CreateWorldBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for CreateWorldBody {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"templateName\":");
+        self.template_name.encode(out);
+        out.extend_from_slice(b",\"persistent\":");
+        self.persistent.encode(out);
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -1473,6 +1865,14 @@ impl<'de> Object<'de> for Draining {
 impl<'de> Deserialize<'de> for Draining {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Draining {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"retryAfterMs\":");
+        self.retry_after_ms.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -1632,6 +2032,34 @@ impl<'de> Deserialize<'de> for ErrorCode {
     }
 }
 
+impl Encode for ErrorCode {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::InvalidMessage => &b"\"INVALID_MESSAGE\""[..],
+                Self::Unauthenticated => &b"\"UNAUTHENTICATED\""[..],
+                Self::PermissionDenied => &b"\"PERMISSION_DENIED\""[..],
+                Self::WorldNotFound => &b"\"WORLD_NOT_FOUND\""[..],
+                Self::TemplateNotFound => &b"\"TEMPLATE_NOT_FOUND\""[..],
+                Self::AgentNotFound => &b"\"AGENT_NOT_FOUND\""[..],
+                Self::MessageNotFound => &b"\"MESSAGE_NOT_FOUND\""[..],
+                Self::NotFound => &b"\"NOT_FOUND\""[..],
+                Self::MethodNotAllowed => &b"\"METHOD_NOT_ALLOWED\""[..],
+                Self::NotAcceptable => &b"\"NOT_ACCEPTABLE\""[..],
+                Self::Conflict => &b"\"CONFLICT\""[..],
+                Self::Unresumable => &b"\"UNRESUMABLE\""[..],
+                Self::PayloadTooLarge => &b"\"PAYLOAD_TOO_LARGE\""[..],
+                Self::UnsupportedMediaType => &b"\"UNSUPPORTED_MEDIA_TYPE\""[..],
+                Self::RateLimited => &b"\"RATE_LIMITED\""[..],
+                Self::Overloaded => &b"\"OVERLOADED\""[..],
+                Self::ProviderError => &b"\"PROVIDER_ERROR\""[..],
+                Self::StorageError => &b"\"STORAGE_ERROR\""[..],
+                Self::ServerError => &b"\"SERVER_ERROR\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(ErrorCode);
 
 /// What more there is to say about an error.
@@ -1693,6 +2121,37 @@ impl<'de> Deserialize<'de> for ErrorDetails {
     }
 }
 
+impl Encode for ErrorDetails {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.errors {
+            out.extend_from_slice(b",\"errors\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.truncated {
+            out.extend_from_slice(b",\"truncated\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.reason {
+            out.extend_from_slice(b",\"reason\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.cursor {
+            out.extend_from_slice(b",\"cursor\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.known {
+            out.extend_from_slice(b",\"known\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.docs {
+            out.extend_from_slice(b",\"docs\":");
+            value.encode(out);
+        }
+        encode::end(start, out);
+    }
+}
+
 json_schema!(ErrorDetails, Cursor, KnownNames, UnresumableReason, Violations);
 
 /// A request was refused or failed; nothing of it was done. `replyTo` names the request, when its `id` could
@@ -1744,6 +2203,26 @@ impl<'de> Deserialize<'de> for ErrorInfo {
     }
 }
 
+impl Encode for ErrorInfo {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"code\":");
+        self.code.encode(out);
+        out.extend_from_slice(b",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"retryable\":");
+        self.retryable.encode(out);
+        if let Some(value) = &self.retry_after_ms {
+            out.extend_from_slice(b",\"retryAfterMs\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.details {
+            out.extend_from_slice(b",\"details\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(ErrorInfo, ErrorCode, ErrorDetails, RetryAfterMs);
 
 /// One event of a world, by `type`.
@@ -1773,6 +2252,16 @@ impl<'de> Object<'de> for Event {
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Event {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Message(variant) => variant.encode(out),
+            Self::World(variant) => variant.encode(out),
+            Self::System(variant) => variant.encode(out),
+        }
     }
 }
 
@@ -1885,6 +2374,19 @@ impl<'de> Deserialize<'de> for EventKind {
     }
 }
 
+impl Encode for EventKind {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Message => &b"\"message\""[..],
+                Self::World => &b"\"world\""[..],
+                Self::Sse => &b"\"sse\""[..],
+                Self::System => &b"\"system\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(EventKind);
 
 /// A page of a world's history.
@@ -1931,6 +2433,24 @@ impl<'de> Deserialize<'de> for EventPage {
     }
 }
 
+impl Encode for EventPage {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"events\":");
+        self.events.encode(out);
+        if let Some(value) = &self.next {
+            out.extend_from_slice(b",\"next\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.prev {
+            out.extend_from_slice(b",\"prev\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"cursor\":");
+        self.cursor.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(EventPage, Cursor, EventFrames);
 
 /// An event of the selected world, sent to every subscription whose filter it passes. It is durable: live,
@@ -1969,6 +2489,18 @@ impl<'de> Object<'de> for EventStream {
 impl<'de> Deserialize<'de> for EventStream {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for EventStream {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"worldName\":");
+        self.world_name.encode(out);
+        out.extend_from_slice(b",\"event\":");
+        self.event.encode(out);
+        out.extend_from_slice(b",\"eventType\":");
+        self.event_type.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -2024,6 +2556,29 @@ impl<'de> Object<'de> for EventSubscribe {
 impl<'de> Deserialize<'de> for EventSubscribe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for EventSubscribe {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.event_types {
+            out.extend_from_slice(b",\"eventTypes\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.agent_filter {
+            out.extend_from_slice(b",\"agentFilter\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.after {
+            out.extend_from_slice(b",\"after\":");
+            value.encode(out);
+        }
+        encode::end(start, out);
     }
 }
 
@@ -2102,6 +2657,17 @@ impl<'de> Deserialize<'de> for EventUnsubscribe {
     }
 }
 
+impl Encode for EventUnsubscribe {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        encode::end(start, out);
+    }
+}
+
 json_schema!(EventUnsubscribe, WorldName);
 
 /// Why a reply ended: `stop`, the model was done; `length`, the model's or the server's limit was reached;
@@ -2174,6 +2740,20 @@ impl Serialize for FinishReason {
 impl<'de> Deserialize<'de> for FinishReason {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for FinishReason {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Stop => &b"\"stop\""[..],
+                Self::Length => &b"\"length\""[..],
+                Self::Cancelled => &b"\"cancelled\""[..],
+                Self::Error => &b"\"error\""[..],
+                Self::Interrupted => &b"\"interrupted\""[..],
+            },
+        );
     }
 }
 
@@ -2260,6 +2840,28 @@ impl<'de> Deserialize<'de> for Health {
     }
 }
 
+impl Encode for Health {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"status\":");
+        self.status.encode(out);
+        out.extend_from_slice(b",\"version\":");
+        self.version.encode(out);
+        out.extend_from_slice(b",\"uptimeSeconds\":");
+        self.uptime_seconds.encode(out);
+        out.extend_from_slice(b",\"connections\":");
+        self.connections.encode(out);
+        out.extend_from_slice(b",\"sessions\":");
+        self.sessions.encode(out);
+        out.extend_from_slice(b",\"worlds\":");
+        self.worlds.encode(out);
+        out.extend_from_slice(b",\"messages\":");
+        self.messages.encode(out);
+        out.extend_from_slice(b",\"errors\":");
+        self.errors.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(Health, ConnectionStats, Count, HealthStatus, MessageStats, Seconds);
 
 /// `ok`; `draining`, the server is about to stop and takes no new work; `degraded`, it works, but storage has
@@ -2318,6 +2920,18 @@ impl Serialize for HealthStatus {
 impl<'de> Deserialize<'de> for HealthStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for HealthStatus {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Ok => &b"\"ok\""[..],
+                Self::Draining => &b"\"draining\""[..],
+                Self::Degraded => &b"\"degraded\""[..],
+            },
+        );
     }
 }
 
@@ -2441,6 +3055,14 @@ impl<'de> Deserialize<'de> for MemoryClearedAction {
     }
 }
 
+impl Encode for MemoryClearedAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"memory-cleared\",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(MemoryClearedAction, AgentName);
 
 /// What became of a chat message or a retry.
@@ -2484,6 +3106,20 @@ impl<'de> Object<'de> for MessageAccepted {
 impl<'de> Deserialize<'de> for MessageAccepted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for MessageAccepted {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"messageId\":");
+        self.message_id.encode(out);
+        out.extend_from_slice(b",\"seq\":");
+        self.seq.encode(out);
+        out.extend_from_slice(b",\"duplicate\":");
+        self.duplicate.encode(out);
+        out.extend_from_slice(b",\"answering\":");
+        self.answering.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -2545,6 +3181,22 @@ impl<'de> Object<'de> for MessageEvent {
 impl<'de> Deserialize<'de> for MessageEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for MessageEvent {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"message\",\"id\":");
+        self.id.encode(out);
+        out.extend_from_slice(b",\"timestamp\":");
+        self.timestamp.encode(out);
+        out.extend_from_slice(b",\"sender\":");
+        self.sender.encode(out);
+        out.extend_from_slice(b",\"senderType\":");
+        self.sender_type.encode(out);
+        out.extend_from_slice(b",\"payload\":");
+        self.payload.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -2657,6 +3309,26 @@ impl<'de> Deserialize<'de> for MessagePayload {
     }
 }
 
+impl Encode for MessagePayload {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"content\":");
+        self.content.encode(out);
+        out.extend_from_slice(b",\"messageId\":");
+        self.message_id.encode(out);
+        if let Some(value) = &self.in_reply_to {
+            out.extend_from_slice(b",\"inReplyTo\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"rootId\":");
+        self.root_id.encode(out);
+        if let Some(value) = &self.display_name {
+            out.extend_from_slice(b",\"displayName\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(MessagePayload, DisplayName, MessageId);
 
 /// Chat messages and replies.
@@ -2690,6 +3362,16 @@ impl<'de> Object<'de> for MessageStats {
 impl<'de> Deserialize<'de> for MessageStats {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for MessageStats {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"total\":");
+        self.total.encode(out);
+        out.extend_from_slice(b",\"perSecond\":");
+        self.per_second.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -2749,6 +3431,16 @@ impl<'de> Deserialize<'de> for NewSession {
     }
 }
 
+impl Encode for NewSession {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"userId\":");
+        self.user_id.encode(out);
+        out.extend_from_slice(b",\"sessionToken\":");
+        self.session_token.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(NewSession, SessionToken, UserId);
 
 /// A message wakes nobody, because nobody is mentioned or the mention names no agent.
@@ -2795,6 +3487,18 @@ impl<'de> Object<'de> for NoRecipientAction {
 impl<'de> Deserialize<'de> for NoRecipientAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for NoRecipientAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"no-recipient\",\"messageId\":");
+        self.message_id.encode(out);
+        if let Some(value) = &self.mention {
+            out.extend_from_slice(b",\"mention\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -2853,6 +3557,17 @@ impl Serialize for OnDisconnect {
 impl<'de> Deserialize<'de> for OnDisconnect {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for OnDisconnect {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Continue => &b"\"continue\""[..],
+                Self::Cancel => &b"\"cancel\""[..],
+            },
+        );
     }
 }
 
@@ -2917,6 +3632,14 @@ impl<'de> Deserialize<'de> for PassAction {
     }
 }
 
+impl Encode for PassAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"pass\",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(PassAction, AgentName);
 
 /// Asks whether the server is there. The answer is `pong`. It needs no world, no payload and changes nothing.
@@ -2939,6 +3662,12 @@ impl<'de> Deserialize<'de> for Ping {
     }
 }
 
+impl Encode for Ping {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{}");
+    }
+}
+
 json_schema!(Ping);
 
 /// The answer to `ping`. It says nothing but that the server is there; the frame's `timestamp` is the server's
@@ -2957,6 +3686,12 @@ impl<'de> Object<'de> for Pong {
 impl<'de> Deserialize<'de> for Pong {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Pong {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{}");
     }
 }
 
@@ -3056,6 +3791,52 @@ impl<'de> Deserialize<'de> for Problem {
     }
 }
 
+impl Encode for Problem {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":");
+        self.r#type.encode(out);
+        out.extend_from_slice(b",\"title\":");
+        self.title.encode(out);
+        out.extend_from_slice(b",\"status\":");
+        self.status.encode(out);
+        out.extend_from_slice(b",\"detail\":");
+        self.detail.encode(out);
+        out.extend_from_slice(b",\"code\":");
+        self.code.encode(out);
+        out.extend_from_slice(b",\"retryable\":");
+        self.retryable.encode(out);
+        if let Some(value) = &self.retry_after_ms {
+            out.extend_from_slice(b",\"retryAfterMs\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.errors {
+            out.extend_from_slice(b",\"errors\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.truncated {
+            out.extend_from_slice(b",\"truncated\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.reason {
+            out.extend_from_slice(b",\"reason\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.cursor {
+            out.extend_from_slice(b",\"cursor\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.known {
+            out.extend_from_slice(b",\"known\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.docs {
+            out.extend_from_slice(b",\"docs\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(
     Problem, Cursor, ErrorCode, HttpStatus, KnownNames, RetryAfterMs, UnresumableReason,
     Violations
@@ -3108,6 +3889,18 @@ impl<'de> Object<'de> for ProviderAction {
 impl<'de> Deserialize<'de> for ProviderAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ProviderAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"provider\",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b",\"provider\":");
+        self.provider.encode(out);
+        out.extend_from_slice(b",\"model\":");
+        self.model.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -3204,6 +3997,23 @@ impl<'de> Deserialize<'de> for ProviderName {
     }
 }
 
+impl Encode for ProviderName {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Auto => &b"\"auto\""[..],
+                Self::Openai => &b"\"openai\""[..],
+                Self::Anthropic => &b"\"anthropic\""[..],
+                Self::Google => &b"\"google\""[..],
+                Self::Xai => &b"\"xai\""[..],
+                Self::Ollama => &b"\"ollama\""[..],
+                Self::OpenaiCompatible => &b"\"openai-compatible\""[..],
+                Self::Script => &b"\"script\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(ProviderName);
 
 /// An agent was not woken by another agent's message, because too many of its turns are waiting.
@@ -3250,6 +4060,16 @@ impl<'de> Object<'de> for QueueFullAction {
 impl<'de> Deserialize<'de> for QueueFullAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for QueueFullAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"queue-full\",\"messageId\":");
+        self.message_id.encode(out);
+        out.extend_from_slice(b",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -3401,6 +4221,17 @@ impl<'de> Deserialize<'de> for RecordedDirection {
     }
 }
 
+impl Encode for RecordedDirection {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Client => &b"\"client\""[..],
+                Self::Server => &b"\"server\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(RecordedDirection);
 
 /// The frame, as it was on the wire.
@@ -3458,6 +4289,32 @@ impl<'de> Object<'de> for RecordedLine {
 impl<'de> Deserialize<'de> for RecordedLine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for RecordedLine {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"at\":");
+        self.at.encode(out);
+        out.extend_from_slice(b",\"direction\":");
+        self.direction.encode(out);
+        if let Some(value) = &self.connection {
+            out.extend_from_slice(b",\"connection\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.frame {
+            out.extend_from_slice(b",\"frame\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.text {
+            out.extend_from_slice(b",\"text\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.close_code {
+            out.extend_from_slice(b",\"closeCode\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -3525,6 +4382,16 @@ impl<'de> Object<'de> for RoutedAction {
 impl<'de> Deserialize<'de> for RoutedAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for RoutedAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"routed\",\"messageId\":");
+        self.message_id.encode(out);
+        out.extend_from_slice(b",\"answering\":");
+        self.answering.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -3596,6 +4463,20 @@ impl<'de> Deserialize<'de> for Script {
     }
 }
 
+impl Encode for Script {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        self.name.encode(out);
+        if let Some(value) = &self.rules {
+            out.extend_from_slice(b",\"rules\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"otherwise\":");
+        self.otherwise.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(Script, ModelName, ScriptReply, ScriptRules);
 
 /// This is the agent's first call (1), its second (2), and so on, counted over the life of the agent.
@@ -3658,6 +4539,20 @@ impl<'de> Deserialize<'de> for ScriptChunk {
     }
 }
 
+impl Encode for ScriptChunk {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"text\":");
+        self.text.encode(out);
+        out.extend_from_slice(b",\"split\":");
+        self.split.encode(out);
+        out.extend_from_slice(b",\"delayMs\":");
+        self.delay_ms.encode(out);
+        out.extend_from_slice(b",\"repeat\":");
+        self.repeat.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(ScriptChunk, ScriptDelayMs, ScriptRepeat, ScriptSplit, ScriptText);
 
 /// The text of a reply, in order. A reply without any text fails as an empty reply of a model does.
@@ -3717,6 +4612,14 @@ impl<'de> Object<'de> for ScriptCutFault {
 impl<'de> Deserialize<'de> for ScriptCutFault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ScriptCutFault {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"cut\",\"afterPieces\":");
+        self.after_pieces.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -3794,6 +4697,22 @@ impl<'de> Deserialize<'de> for ScriptErrorFault {
     }
 }
 
+impl Encode for ScriptErrorFault {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"error\",\"afterPieces\":");
+        self.after_pieces.encode(out);
+        out.extend_from_slice(b",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"retryable\":");
+        self.retryable.encode(out);
+        if let Some(value) = &self.retry_after_ms {
+            out.extend_from_slice(b",\"retryAfterMs\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(ScriptErrorFault, RetryAfterMs, ScriptPhrase, ScriptPieces);
 
 /// A failure, after a number of pieces of the reply; if the reply has fewer, it comes in place of the reply's
@@ -3822,6 +4741,16 @@ impl<'de> Object<'de> for ScriptFault {
 impl<'de> Deserialize<'de> for ScriptFault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ScriptFault {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Error(variant) => variant.encode(out),
+            Self::Hang(variant) => variant.encode(out),
+            Self::Cut(variant) => variant.encode(out),
+        }
     }
 }
 
@@ -3900,6 +4829,17 @@ impl<'de> Deserialize<'de> for ScriptFinish {
     }
 }
 
+impl Encode for ScriptFinish {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Stop => &b"\"stop\""[..],
+                Self::Length => &b"\"length\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(ScriptFinish);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -3939,6 +4879,14 @@ impl<'de> Object<'de> for ScriptHangFault {
 impl<'de> Deserialize<'de> for ScriptHangFault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ScriptHangFault {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"hang\",\"afterPieces\":");
+        self.after_pieces.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -4041,6 +4989,24 @@ impl<'de> Deserialize<'de> for ScriptReply {
     }
 }
 
+impl Encode for ScriptReply {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"chunks\":");
+        self.chunks.encode(out);
+        out.extend_from_slice(b",\"finish\":");
+        self.finish.encode(out);
+        if let Some(value) = &self.usage {
+            out.extend_from_slice(b",\"usage\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.fault {
+            out.extend_from_slice(b",\"fault\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(ScriptReply, ScriptChunks, ScriptFault, ScriptFinish, Usage);
 
 /// A reply and the conditions under which it is given. A condition that is left out always holds; a rule
@@ -4097,6 +5063,35 @@ impl<'de> Object<'de> for ScriptRule {
 impl<'de> Deserialize<'de> for ScriptRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for ScriptRule {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.agent {
+            out.extend_from_slice(b",\"agent\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.from {
+            out.extend_from_slice(b",\"from\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.from_type {
+            out.extend_from_slice(b",\"fromType\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.contains {
+            out.extend_from_slice(b",\"contains\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.call {
+            out.extend_from_slice(b",\"call\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"reply\":");
+        self.reply.encode(out);
+        encode::end(start, out);
     }
 }
 
@@ -4174,6 +5169,17 @@ impl Serialize for ScriptSplit {
 impl<'de> Deserialize<'de> for ScriptSplit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for ScriptSplit {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Whole => &b"\"whole\""[..],
+                Self::Words => &b"\"words\""[..],
+            },
+        );
     }
 }
 
@@ -4317,6 +5323,18 @@ impl<'de> Deserialize<'de> for SenderType {
     }
 }
 
+impl Encode for SenderType {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::World => &b"\"world\""[..],
+                Self::Agent => &b"\"agent\""[..],
+                Self::Human => &b"\"human\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(SenderType);
 
 /// The number of an event in its world's log. Numbers rise by one within the log; a subscriber sees them rise,
@@ -4408,6 +5426,14 @@ impl<'de> Deserialize<'de> for SettledAction {
     }
 }
 
+impl Encode for SettledAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"settled\",\"rootId\":");
+        self.root_id.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(SettledAction, MessageId);
 
 /// Says that a request was done, or that something about this connection changed, by `type`. As an answer it
@@ -4455,6 +5481,20 @@ impl<'de> Object<'de> for Status {
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Status {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Connected(variant) => variant.encode(out),
+            Self::MessageAccepted(variant) => variant.encode(out),
+            Self::Cancelled(variant) => variant.encode(out),
+            Self::Subscribed(variant) => variant.encode(out),
+            Self::Unsubscribed(variant) => variant.encode(out),
+            Self::CaughtUp(variant) => variant.encode(out),
+            Self::Draining(variant) => variant.encode(out),
+        }
     }
 }
 
@@ -4550,6 +5590,16 @@ impl<'de> Deserialize<'de> for StatusCancelled {
     }
 }
 
+impl Encode for StatusCancelled {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"cancelled\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(StatusCancelled, Cancelled);
 
 /// A replay has reached the live end. It comes once for each replay.
@@ -4594,6 +5644,16 @@ impl<'de> Object<'de> for StatusCaughtUp {
 impl<'de> Deserialize<'de> for StatusCaughtUp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for StatusCaughtUp {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"caught_up\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -4645,6 +5705,16 @@ impl<'de> Deserialize<'de> for StatusConnected {
     }
 }
 
+impl Encode for StatusConnected {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"connected\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(StatusConnected, Connected);
 
 /// The server is about to stop and will close the connection with 1001.
@@ -4689,6 +5759,16 @@ impl<'de> Object<'de> for StatusDraining {
 impl<'de> Deserialize<'de> for StatusDraining {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for StatusDraining {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"draining\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -4739,6 +5819,16 @@ impl<'de> Deserialize<'de> for StatusMessageAccepted {
     }
 }
 
+impl Encode for StatusMessageAccepted {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"message_accepted\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(StatusMessageAccepted, MessageAccepted);
 
 /// The answer to `event_subscribe`. No frame of the previous subscription follows it.
@@ -4786,6 +5876,16 @@ impl<'de> Deserialize<'de> for StatusSubscribed {
     }
 }
 
+impl Encode for StatusSubscribed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"subscribed\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(StatusSubscribed, Subscribed);
 
 /// The answer to `event_unsubscribe`.
@@ -4830,6 +5930,16 @@ impl<'de> Object<'de> for StatusUnsubscribed {
 impl<'de> Deserialize<'de> for StatusUnsubscribed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for StatusUnsubscribed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"unsubscribed\",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -4893,6 +6003,18 @@ impl<'de> Deserialize<'de> for StreamEventType {
     }
 }
 
+impl Encode for StreamEventType {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Message => &b"\"message\""[..],
+                Self::World => &b"\"world\""[..],
+                Self::System => &b"\"system\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(StreamEventType);
 
 /// Where a subscription begins.
@@ -4925,6 +6047,16 @@ impl<'de> Object<'de> for Subscribed {
 impl<'de> Deserialize<'de> for Subscribed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Subscribed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"from\":");
+        self.from.encode(out);
+        out.extend_from_slice(b",\"head\":");
+        self.head.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -4968,6 +6100,19 @@ impl<'de> Object<'de> for SystemAction {
 impl<'de> Deserialize<'de> for SystemAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for SystemAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Routed(variant) => variant.encode(out),
+            Self::NoRecipient(variant) => variant.encode(out),
+            Self::QueueFull(variant) => variant.encode(out),
+            Self::TurnLimit(variant) => variant.encode(out),
+            Self::Pass(variant) => variant.encode(out),
+            Self::Provider(variant) => variant.encode(out),
+        }
     }
 }
 
@@ -5071,6 +6216,22 @@ impl<'de> Deserialize<'de> for SystemEvent {
     }
 }
 
+impl Encode for SystemEvent {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"system\",\"id\":");
+        self.id.encode(out);
+        out.extend_from_slice(b",\"timestamp\":");
+        self.timestamp.encode(out);
+        out.extend_from_slice(b",\"sender\":");
+        self.sender.encode(out);
+        out.extend_from_slice(b",\"senderType\":");
+        self.sender_type.encode(out);
+        out.extend_from_slice(b",\"payload\":");
+        self.payload.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(SystemEvent, Sender, SenderType, SystemAction, Timestamp);
 
 /// What an agent is told about itself before every conversation.
@@ -5150,6 +6311,20 @@ impl<'de> Object<'de> for Template {
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Template {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        self.name.encode(out);
+        out.extend_from_slice(b",\"description\":");
+        self.description.encode(out);
+        out.extend_from_slice(b",\"turnLimit\":");
+        self.turn_limit.encode(out);
+        out.extend_from_slice(b",\"agents\":");
+        self.agents.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -5250,6 +6425,18 @@ impl<'de> Object<'de> for TemplateSummary {
 impl<'de> Deserialize<'de> for TemplateSummary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for TemplateSummary {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        self.name.encode(out);
+        out.extend_from_slice(b",\"description\":");
+        self.description.encode(out);
+        out.extend_from_slice(b",\"agentCount\":");
+        self.agent_count.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -5364,6 +6551,16 @@ impl<'de> Deserialize<'de> for TurnLimitAction {
     }
 }
 
+impl Encode for TurnLimitAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"turn-limit\",\"agentName\":");
+        self.agent_name.encode(out);
+        out.extend_from_slice(b",\"count\":");
+        self.count.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(TurnLimitAction, AgentName, Count);
 
 /// Why a cursor cannot be resumed: `epoch`, it belongs to another log; `future`, it lies beyond the end of the
@@ -5425,6 +6622,18 @@ impl<'de> Deserialize<'de> for UnresumableReason {
     }
 }
 
+impl Encode for UnresumableReason {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Epoch => &b"\"epoch\""[..],
+                Self::Future => &b"\"future\""[..],
+                Self::Expired => &b"\"expired\""[..],
+            },
+        );
+    }
+}
+
 json_schema!(UnresumableReason);
 
 /// Nothing more is said.
@@ -5442,6 +6651,12 @@ impl<'de> Object<'de> for Unsubscribed {
 impl<'de> Deserialize<'de> for Unsubscribed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Unsubscribed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{}");
     }
 }
 
@@ -5479,6 +6694,16 @@ impl<'de> Object<'de> for Usage {
 impl<'de> Deserialize<'de> for Usage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for Usage {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"inputTokens\":");
+        self.input_tokens.encode(out);
+        out.extend_from_slice(b",\"outputTokens\":");
+        self.output_tokens.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -5570,6 +6795,22 @@ impl<'de> Deserialize<'de> for Violation {
     }
 }
 
+impl Encode for Violation {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"pointer\":");
+        self.pointer.encode(out);
+        out.extend_from_slice(b",\"keyword\":");
+        self.keyword.encode(out);
+        if let Some(value) = &self.limit {
+            out.extend_from_slice(b",\"limit\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(Violation);
 
 /// The violations that were found, at most 32.
@@ -5655,6 +6896,32 @@ impl<'de> Deserialize<'de> for World {
     }
 }
 
+impl Encode for World {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"kind\":");
+        self.kind.encode(out);
+        out.extend_from_slice(b",\"worldName\":");
+        self.world_name.encode(out);
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"templateName\":");
+        self.template_name.encode(out);
+        out.extend_from_slice(b",\"worldState\":");
+        self.world_state.encode(out);
+        out.extend_from_slice(b",\"agents\":");
+        self.agents.encode(out);
+        out.extend_from_slice(b",\"persistent\":");
+        self.persistent.encode(out);
+        if let Some(value) = &self.cursor {
+            out.extend_from_slice(b",\"cursor\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(
     World, AgentList, Cursor, TemplateName, Title, WorldKind, WorldName, WorldState
 );
@@ -5716,6 +6983,21 @@ impl<'de> Object<'de> for WorldAction {
 impl<'de> Deserialize<'de> for WorldAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for WorldAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::WorldCreated(variant) => variant.encode(out),
+            Self::WorldUpdated(variant) => variant.encode(out),
+            Self::WorldReload(variant) => variant.encode(out),
+            Self::AgentCreated(variant) => variant.encode(out),
+            Self::AgentUpdate(variant) => variant.encode(out),
+            Self::AgentDeleted(variant) => variant.encode(out),
+            Self::MemoryCleared(variant) => variant.encode(out),
+            Self::Settled(variant) => variant.encode(out),
+        }
     }
 }
 
@@ -5820,6 +7102,19 @@ impl<'de> Deserialize<'de> for WorldCreatedAction {
     }
 }
 
+impl Encode for WorldCreatedAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"world-created\"");
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"turnLimit\":");
+        self.turn_limit.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(WorldCreatedAction, Title, TurnLimit);
 
 /// The world or one of its agents changed, or a question is finished. Its sender is `world`.
@@ -5881,6 +7176,22 @@ impl<'de> Deserialize<'de> for WorldEvent {
     }
 }
 
+impl Encode for WorldEvent {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"world\",\"id\":");
+        self.id.encode(out);
+        out.extend_from_slice(b",\"timestamp\":");
+        self.timestamp.encode(out);
+        out.extend_from_slice(b",\"sender\":");
+        self.sender.encode(out);
+        out.extend_from_slice(b",\"senderType\":");
+        self.sender_type.encode(out);
+        out.extend_from_slice(b",\"payload\":");
+        self.payload.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(WorldEvent, Sender, SenderType, Timestamp, WorldAction);
 
 /// `world` is a world of the caller's own; `template` is a template, which is read-only and has no history.
@@ -5935,6 +7246,17 @@ impl Serialize for WorldKind {
 impl<'de> Deserialize<'de> for WorldKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for WorldKind {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::World => &b"\"world\""[..],
+                Self::Template => &b"\"template\""[..],
+            },
+        );
     }
 }
 
@@ -5997,6 +7319,21 @@ impl<'de> Deserialize<'de> for WorldPatch {
     }
 }
 
+impl Encode for WorldPatch {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.turn_limit {
+            out.extend_from_slice(b",\"turnLimit\":");
+            value.encode(out);
+        }
+        if !self.title.is_absent() {
+            out.extend_from_slice(b",\"title\":");
+            self.title.encode(out);
+        }
+        encode::end(start, out);
+    }
+}
+
 json_schema!(WorldPatch, Title, TurnLimit);
 
 /// Drops the state of the selected world that the server holds in memory and rebuilds it from the world's log.
@@ -6031,6 +7368,17 @@ impl<'de> Deserialize<'de> for WorldReload {
     }
 }
 
+impl Encode for WorldReload {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        if let Some(value) = &self.world_name {
+            out.extend_from_slice(b",\"worldName\":");
+            value.encode(out);
+        }
+        encode::end(start, out);
+    }
+}
+
 json_schema!(WorldReload, WorldName);
 
 /// The world's state was rebuilt from its log.
@@ -6061,6 +7409,12 @@ impl<'de> Object<'de> for WorldReloadAction {
 impl<'de> Deserialize<'de> for WorldReloadAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for WorldReloadAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"world-reload\"}");
     }
 }
 
@@ -6135,6 +7489,32 @@ impl<'de> Deserialize<'de> for WorldReloaded {
     }
 }
 
+impl Encode for WorldReloaded {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"worldName\":");
+        self.world_name.encode(out);
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"templateName\":");
+        self.template_name.encode(out);
+        out.extend_from_slice(b",\"worldState\":");
+        self.world_state.encode(out);
+        out.extend_from_slice(b",\"agents\":");
+        self.agents.encode(out);
+        out.extend_from_slice(b",\"persistent\":");
+        self.persistent.encode(out);
+        out.extend_from_slice(b",\"cursor\":");
+        self.cursor.encode(out);
+        out.extend_from_slice(b",\"success\":");
+        self.success.encode(out);
+        out.extend_from_slice(b",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(
     WorldReloaded, AgentList, Cursor, TemplateName, Title, WorldName, WorldState
 );
@@ -6197,6 +7577,26 @@ impl<'de> Object<'de> for WorldSelect {
 impl<'de> Deserialize<'de> for WorldSelect {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for WorldSelect {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"templateName\":");
+        self.template_name.encode(out);
+        out.extend_from_slice(b",\"worldName\":");
+        self.world_name.encode(out);
+        out.extend_from_slice(b",\"persistent\":");
+        self.persistent.encode(out);
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.after {
+            out.extend_from_slice(b",\"after\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -6272,6 +7672,32 @@ impl<'de> Deserialize<'de> for WorldSelected {
     }
 }
 
+impl Encode for WorldSelected {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"worldName\":");
+        self.world_name.encode(out);
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"templateName\":");
+        self.template_name.encode(out);
+        out.extend_from_slice(b",\"worldState\":");
+        self.world_state.encode(out);
+        out.extend_from_slice(b",\"agents\":");
+        self.agents.encode(out);
+        out.extend_from_slice(b",\"persistent\":");
+        self.persistent.encode(out);
+        out.extend_from_slice(b",\"cursor\":");
+        self.cursor.encode(out);
+        out.extend_from_slice(b",\"success\":");
+        self.success.encode(out);
+        out.extend_from_slice(b",\"message\":");
+        self.message.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(
     WorldSelected, AgentList, Cursor, TemplateName, Title, WorldName, WorldState
 );
@@ -6305,6 +7731,16 @@ impl<'de> Object<'de> for WorldState {
 impl<'de> Deserialize<'de> for WorldState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for WorldState {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        self.name.encode(out);
+        out.extend_from_slice(b",\"turnLimit\":");
+        self.turn_limit.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -6379,6 +7815,24 @@ impl<'de> Deserialize<'de> for WorldSummary {
     }
 }
 
+impl Encode for WorldSummary {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"worldName\":");
+        self.world_name.encode(out);
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"templateName\":");
+        self.template_name.encode(out);
+        out.extend_from_slice(b",\"persistent\":");
+        self.persistent.encode(out);
+        out.extend_from_slice(b",\"createdAt\":");
+        self.created_at.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 json_schema!(WorldSummary, TemplateName, Timestamp, Title, WorldName);
 
 /// A setting of the world changed. All settings are given as they are now; no `title`, no title.
@@ -6425,6 +7879,19 @@ impl<'de> Object<'de> for WorldUpdatedAction {
 impl<'de> Deserialize<'de> for WorldUpdatedAction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::deserialize(deserializer)
+    }
+}
+
+impl Encode for WorldUpdatedAction {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"world-updated\"");
+        if let Some(value) = &self.title {
+            out.extend_from_slice(b",\"title\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"turnLimit\":");
+        self.turn_limit.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 
@@ -6482,6 +7949,17 @@ impl Serialize for WritableStatus {
 impl<'de> Deserialize<'de> for WritableStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Encode for WritableStatus {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::Active => &b"\"active\""[..],
+                Self::Inactive => &b"\"inactive\""[..],
+            },
+        );
     }
 }
 
@@ -6580,6 +8058,24 @@ impl<'de> Deserialize<'de> for ClientMessageType {
     }
 }
 
+impl Encode for ClientMessageType {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::AgentUpdate => &b"\"agent_update\""[..],
+                Self::ChatCancel => &b"\"chat_cancel\""[..],
+                Self::ChatRetry => &b"\"chat_retry\""[..],
+                Self::ChatSend => &b"\"chat_send\""[..],
+                Self::EventSubscribe => &b"\"event_subscribe\""[..],
+                Self::EventUnsubscribe => &b"\"event_unsubscribe\""[..],
+                Self::Ping => &b"\"ping\""[..],
+                Self::WorldReload => &b"\"world_reload\""[..],
+                Self::WorldSelect => &b"\"world_select\""[..],
+            },
+        );
+    }
+}
+
 /// A message that a client sends, by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -6649,6 +8145,22 @@ impl Message for ClientMessage {
         match kind {
             ClientMessageType::Ping => Some(Self::Ping(Ping {})),
             _ => None,
+        }
+    }
+}
+
+impl Encode for ClientMessage {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::AgentUpdate(payload) => payload.encode(out),
+            Self::ChatCancel(payload) => payload.encode(out),
+            Self::ChatRetry(payload) => payload.encode(out),
+            Self::ChatSend(payload) => payload.encode(out),
+            Self::EventSubscribe(payload) => payload.encode(out),
+            Self::EventUnsubscribe(payload) => payload.encode(out),
+            Self::Ping(payload) => payload.encode(out),
+            Self::WorldReload(payload) => payload.encode(out),
+            Self::WorldSelect(payload) => payload.encode(out),
         }
     }
 }
@@ -6796,6 +8308,23 @@ impl<'de> Deserialize<'de> for ServerMessageType {
     }
 }
 
+impl Encode for ServerMessageType {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            match self {
+                Self::AgentUpdated => &b"\"agent_updated\""[..],
+                Self::ChatResponse => &b"\"chat_response\""[..],
+                Self::Error => &b"\"error\""[..],
+                Self::EventStream => &b"\"event_stream\""[..],
+                Self::Pong => &b"\"pong\""[..],
+                Self::Status => &b"\"status\""[..],
+                Self::WorldReloaded => &b"\"world_reloaded\""[..],
+                Self::WorldSelected => &b"\"world_selected\""[..],
+            },
+        );
+    }
+}
+
 /// A message that the server sends, by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -6854,6 +8383,21 @@ impl Message for ServerMessage {
     }
     fn without_payload(_: ServerMessageType) -> Option<Self> {
         None
+    }
+}
+
+impl Encode for ServerMessage {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::AgentUpdated(payload) => payload.encode(out),
+            Self::ChatResponse(payload) => payload.encode(out),
+            Self::Error(payload) => payload.encode(out),
+            Self::EventStream(payload) => payload.encode(out),
+            Self::Pong(payload) => payload.encode(out),
+            Self::Status(payload) => payload.encode(out),
+            Self::WorldReloaded(payload) => payload.encode(out),
+            Self::WorldSelected(payload) => payload.encode(out),
+        }
     }
 }
 
@@ -6974,6 +8518,26 @@ impl Serialize for ClientFrame {
     }
 }
 
+impl Encode for ClientFrame {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        self.id.encode(out);
+        out.extend_from_slice(b",\"type\":");
+        self.message.kind().encode(out);
+        if let Some(value) = &self.timestamp {
+            out.extend_from_slice(b",\"timestamp\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.idempotency_key {
+            out.extend_from_slice(b",\"idempotencyKey\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"payload\":");
+        self.message.encode(out);
+        out.extend_from_slice(b"}");
+    }
+}
+
 /// A frame that the server sends. Ignore fields that you do not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFrame {
@@ -7048,6 +8612,28 @@ impl Serialize for ServerFrame {
         }
         frame.serialize_field("payload", &self.message)?;
         frame.end()
+    }
+}
+
+impl Encode for ServerFrame {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        self.id.encode(out);
+        out.extend_from_slice(b",\"type\":");
+        self.message.kind().encode(out);
+        out.extend_from_slice(b",\"timestamp\":");
+        self.timestamp.encode(out);
+        if let Some(value) = &self.reply_to {
+            out.extend_from_slice(b",\"replyTo\":");
+            value.encode(out);
+        }
+        if let Some(value) = &self.seq {
+            out.extend_from_slice(b",\"seq\":");
+            value.encode(out);
+        }
+        out.extend_from_slice(b",\"payload\":");
+        self.message.encode(out);
+        out.extend_from_slice(b"}");
     }
 }
 

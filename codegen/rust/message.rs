@@ -4,7 +4,11 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use serde_json::Value;
 
-use super::{docs, ident, name, object, type_of};
+use super::{
+    docs,
+    encode::{self, Presence, Written},
+    ident, name, object, type_of,
+};
 use crate::codegen::{
     catalogue::{Catalogue, Message, entries, strings, text},
     model::{Model, Use, pascal},
@@ -42,6 +46,8 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
             }
         }
     };
+    let encode =
+        encode::implementation(&ident, &quote!(match self { #(Self::#arms(payload) => payload.encode(out),)* }));
     quote! {
         #kinds
 
@@ -71,6 +77,8 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
 
             #without_payload
         }
+
+        #encode
 
         #(
             impl From<#titles> for #ident {
@@ -134,6 +142,16 @@ fn frame(model: &Model, side: &str, envelope: &Value, messages: &[Message]) -> T
         }
     };
     let (first, rest): (Vec<_>, Vec<_>) = wires.iter().partition(|wire| **wire == "id");
+    let written = |wire: &&str| {
+        let (name, presence) = (name(wire), if is_required(wire) { Presence::Always } else { Presence::Optional });
+        Written { wire: (*wire).to_owned(), value: quote!(self.#name), presence }
+    };
+    let always = |wire: &str, value| Written { wire: wire.to_owned(), value, presence: Presence::Always };
+    let all = (first.iter().copied().map(written))
+        .chain([always("type", quote!(self.message.kind()))])
+        .chain(rest.iter().copied().map(written))
+        .chain([always("payload", quote!(self.message))]);
+    let encode = encode::implementation(&ident, &encode::fields_of(None, all));
     let (first, rest) = (first.into_iter().map(write), rest.into_iter().map(write));
     let length = wires.len() + 2;
     quote! {
@@ -182,5 +200,6 @@ fn frame(model: &Model, side: &str, envelope: &Value, messages: &[Message]) -> T
                 frame.end()
             }
         }
+        #encode
     }
 }

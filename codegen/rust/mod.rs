@@ -1,5 +1,6 @@
 //! The Rust that is generated: one function for each file in `OUT_DIR`.
 
+mod encode;
 mod handler;
 mod json_schema;
 mod message;
@@ -45,7 +46,7 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
     format(quote! {
         use serde::{Deserialize, Deserializer, Serialize, Serializer, de::{self, MapAccess}};
         use crate::protocol::{
-            EncodedFrame, Invalid, Patch, True,
+            Encode, EncodedFrame, Invalid, Patch, True, encode,
             frame::{Message, Payload},
             json_schema::json_schema,
             list::{List, list},

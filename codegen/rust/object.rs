@@ -1,9 +1,9 @@
 //! Structs, tagged unions and string enums, with the `Deserialize` that is the validation.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 
-use super::{default_value, docs, ident, name, type_of};
+use super::{default_value, docs, encode, ident, name, type_of};
 use crate::codegen::model::{Field, Model, Struct, Variant, pascal};
 
 pub(super) fn structure(model: &Model, title: &str, docs: TokenStream, object: &Struct) -> TokenStream {
@@ -38,6 +38,7 @@ pub(super) fn structure(model: &Model, title: &str, docs: TokenStream, object: &
         },
     };
     let deserialize = deserialize(title);
+    let encode = encode::implementation(&ident, &encode::structure(model, object));
     quote! {
         #docs
         #[derive(Clone, Debug, PartialEq, Eq, #default Serialize)]
@@ -47,6 +48,7 @@ pub(super) fn structure(model: &Model, title: &str, docs: TokenStream, object: &
         }
         #read
         #deserialize
+        #encode
     }
 }
 
@@ -124,6 +126,8 @@ pub(super) fn union(title: &str, docs: TokenStream, tag: &str, variants: &[Varia
     let structs: Vec<_> = variants.iter().map(|variant| self::ident(&variant.name)).collect();
     let variant_docs = variants.iter().map(|variant| super::docs(&variant.description));
     let deserialize = deserialize(title);
+    let encode =
+        encode::implementation(&ident, &quote!(match self { #(Self::#arms(variant) => variant.encode(out),)* }));
     quote! {
         #docs
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -142,6 +146,7 @@ pub(super) fn union(title: &str, docs: TokenStream, tag: &str, variants: &[Varia
             }
         }
         #deserialize
+        #encode
 
         #(
             impl From<#structs> for #ident {
@@ -157,6 +162,15 @@ pub(super) fn enumeration(title: &str, docs: TokenStream, values: &[String]) -> 
     let ident = ident(title);
     let arms: Vec<_> = values.iter().map(|value| format_ident!("{}", pascal(value))).collect();
     let options = values.join(", ");
+    let quoted = values.iter().map(|value| Literal::byte_string(encode::quoted(value).as_bytes()));
+    let encode = encode::implementation(
+        &ident,
+        &quote! {
+            out.extend_from_slice(match self {
+                #(Self::#arms => &#quoted[..],)*
+            });
+        },
+    );
     quote! {
         #docs
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,5 +224,6 @@ pub(super) fn enumeration(title: &str, docs: TokenStream, values: &[String]) -> 
                 object::Key::deserialize(deserializer)?.parse().map_err(de::Error::custom)
             }
         }
+        #encode
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    ClientFrame, ClientMessageType, FrameId, ServerFrame, coherence, strict, validator,
+    ClientFrame, ClientMessageType, Encode, FrameId, ServerFrame, coherence, strict, validator,
     violation::{Compiled, MAX_VIOLATIONS, Rejection},
 };
 
@@ -88,17 +88,20 @@ pub fn encode_into(frame: &ServerFrame, text: &mut Vec<u8>) {
 }
 
 /// Makes the JSON text of a generated type.
-pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
+pub fn json<T: Encode + Serialize>(value: &T) -> Vec<u8> {
     let mut text = Vec::with_capacity(USUAL);
     write(value, &mut text);
     text
 }
 
-fn write<T: Serialize>(value: &T, text: &mut Vec<u8>) {
-    // Generated types have string keys and finite numbers, so there is nothing that JSON cannot say.
-    if let Err(error) = serde_json::to_writer(text, value) {
-        unreachable!("a generated type is not JSON: {error}");
-    }
+fn write<T: Encode + Serialize>(value: &T, text: &mut Vec<u8>) {
+    let start = text.len();
+    value.encode(text);
+    debug_assert!(
+        serde_json::to_vec(value).is_ok_and(|other| text.get(start..) == Some(&other[..])),
+        "written in two ways: {}",
+        String::from_utf8_lossy(&text[start..])
+    );
 }
 
 /// A type that is read whole from outside: the body of a request, or a file that a person writes. The build

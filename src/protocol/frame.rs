@@ -7,6 +7,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::Encode;
+
 /// A generated enum with one variant for each type of message.
 pub(crate) trait Message: Sized {
     type Type: Copy;
@@ -77,6 +79,12 @@ impl PartialEq for EncodedFrame {
 }
 
 impl Eq for EncodedFrame {}
+
+impl Encode for EncodedFrame {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_str().as_bytes());
+    }
+}
 
 impl Serialize for EncodedFrame {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -113,6 +113,12 @@ macro_rules! list {
             }
         }
 
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                encode::list(&self.0, out);
+            }
+        }
+
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_seq($crate::protocol::list::ListVisitor(std::marker::PhantomData))

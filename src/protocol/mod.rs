@@ -12,6 +12,7 @@
 
 pub mod codec;
 mod coherence;
+mod encode;
 mod frame;
 mod free;
 mod json_schema;
@@ -26,6 +27,7 @@ mod timestamp;
 mod violation;
 
 pub use codec::{Body, Validate, decode_body, decode_client, decode_server, encode};
+pub use encode::Encode;
 pub use frame::EncodedFrame;
 pub use free::Free;
 pub use generated::*;

@@ -234,6 +234,12 @@ macro_rules! text {
             }
         }
 
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                encode::string(&self.0, out);
+            }
+        }
+
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_string($crate::protocol::scalar::TextVisitor(std::marker::PhantomData))
@@ -298,6 +304,12 @@ macro_rules! integer {
             }
         }
 
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                encode::through_serde(&self.0, out);
+            }
+        }
+
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer.deserialize_i64($crate::protocol::scalar::IntegerVisitor(std::marker::PhantomData))
@@ -333,6 +345,12 @@ macro_rules! number {
             type Error = Invalid;
             fn try_from(value: f64) -> Result<Self, Invalid> {
                 Self::new(value)
+            }
+        }
+
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                encode::through_serde(&self.0, out);
             }
         }
 

@@ -28,6 +28,10 @@ impl Written {
         Self(text)
     }
 
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         // Digits and what was there between them: always ASCII.
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -73,6 +77,14 @@ macro_rules! timestamp {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str($crate::protocol::timestamp::Written::new(self.0).as_str())
+            }
+        }
+
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.push(b'"');
+                out.extend_from_slice($crate::protocol::timestamp::Written::new(self.0).as_bytes());
+                out.push(b'"');
             }
         }
 

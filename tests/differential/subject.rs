@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, collections::BTreeMap, path::Path};
 
-use agent_world::protocol::{BODIES, Rejection, decode_client};
+use agent_world::protocol::{BODIES, Rejection, codec, decode_client};
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json, value::RawValue};
 
@@ -83,8 +83,9 @@ fn frames(files: &[File], bundle: &Bundle, catalogue: &Catalogue) -> Vec<Subject
             examples: examples.iter().map(Node::from).collect(),
             decode: Box::new(|text| {
                 let frame = decode_client(text)?;
-                // What was accepted must survive being written and read again.
-                let again = serde_json::to_string(&frame).expect("a frame is JSON");
+                // What was accepted must survive being written and read again, and serde must write the same.
+                let again = String::from_utf8(codec::json(&frame)).expect("JSON is UTF-8");
+                assert_eq!(again, serde_json::to_string(&frame).expect("a frame is JSON"));
                 assert_eq!(decode_client(&again).as_ref(), Ok(&frame), "{again}");
                 Ok(())
             }),

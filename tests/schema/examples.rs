@@ -93,7 +93,9 @@ fn server_messages() {
             assert!(schema.is_valid(&payload), "{}: {payload}", file.path);
             let frame = frame(&payload);
             let read = decode_server(&frame.to_string()).unwrap_or_else(|rejection| panic!("{frame}: {rejection:?}"));
-            let written: Value = serde_json::from_slice(&codec::encode(&read)).expect("JSON");
+            let text = codec::encode(&read);
+            assert_eq!(text, serde_json::to_vec(&read).expect("JSON"), "{} is not written as serde does", file.path);
+            let written: Value = serde_json::from_slice(&text).expect("JSON");
             assert_eq!(written, frame, "{} is not written as it was read", file.path);
             accepted += 1;
         }

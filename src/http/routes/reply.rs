@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::protocol::codec;
+use crate::protocol::{Encode, codec};
 
 /// Status, headers and content of a success. `B` is the transport's own kind of body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl<B> Reply<B> {
         Self { status, media_type: None, headers: Vec::new(), content: Content::Empty }
     }
 
-    pub(super) fn json<T: Serialize>(status: u16, media_type: &'static str, body: &T) -> Self {
+    pub(super) fn json<T: Encode + Serialize>(status: u16, media_type: &'static str, body: &T) -> Self {
         let content = Content::Json(codec::json(body).into());
         Self { status, media_type: Some(media_type), headers: Vec::new(), content }
     }
