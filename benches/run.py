@@ -13,6 +13,7 @@ ratios within one run: rates depend on the client and on what else the machine d
 import argparse
 import json
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -51,9 +52,13 @@ def main():
             measure(scenario, max(1, round(repetitions * share)), 0.1 if options.quick else 1.0, values)
     if (not wanted or "codec" in wanted) and "codec" not in without:
         print("codec (Criterion)", flush=True)
+        shutil.rmtree(ROOT / "target/criterion", ignore_errors=True)
+        for _ in range(repetitions):
+            # The two take turns: a processor that becomes slower meanwhile slows both.
+            criterion("codec", options.quick, "decode chat of 300 bytes/(ours|plain serde)")
+            values.setdefault("decode", {}).setdefault("agent-world", []).append(scenarios.decode_ratio())
         for bench in ("codec", "world", "log"):
-            subprocess.run(["cargo", "bench", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", "--noplot", *criterion(options.quick)],
-                           cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            criterion(bench, options.quick)
     if wanted:
         return
     results = {
@@ -73,8 +78,12 @@ def names():
     return [scenario.__name__ for scenario, _ in scenarios.ALL] + ["codec"]
 
 
-def criterion(quick):
-    return ["--warm-up-time", "0.2", "--measurement-time", "0.5" if quick else "2", "--sample-size", "20"]
+def criterion(bench, quick, *only):
+    """Runs a Criterion benchmark, which leaves its figures below target/criterion."""
+    time_each = "0.5" if quick or only else "2"
+    subprocess.run(["cargo", "bench", "--locked", "-p", "agent-world-benches", "--bench", bench, "--", *only, "--noplot",
+                    "--warm-up-time", "0.2", "--measurement-time", time_each, "--sample-size", "20"],
+                   cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def measure(scenario, repetitions, size, values):

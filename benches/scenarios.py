@@ -185,16 +185,24 @@ def make_history(server, length):
     return token
 
 
+def estimates():
+    """The medians that Criterion left, nanoseconds by name."""
+    criterion = ROOT / "target/criterion"
+    return {"/".join(file.relative_to(criterion).parts[:-2]): json.loads(file.read_text())["median"]["point_estimate"]
+            for file in sorted(criterion.glob("**/new/estimates.json"))}
+
+
+def decode_ratio():
+    found = estimates()
+    return found["decode chat of 300 bytes/ours"] / found["decode chat of 300 bytes/plain serde"]
+
+
 def codec():
     """The medians of the Criterion benchmarks, which `run.py` runs, and what ajv takes in Node; nanoseconds by name."""
-    found = {}
-    for file in sorted((ROOT / "target/criterion").glob("**/new/estimates.json")):
-        name = "/".join(file.relative_to(ROOT / "target/criterion").parts[:-2])
-        found[name] = json.loads(file.read_text())["median"]["point_estimate"]
     peers = WORK / "peers"
     ajv = subprocess.run(["node", peers / "ajv.mjs", ROOT / "generated/schema-bundle.json"], capture_output=True, text=True,
                          check=True)
-    return dict(sorted({**found, **json.loads(ajv.stdout)}.items()))
+    return dict(sorted({**estimates(), **json.loads(ajv.stdout)}.items()))
 
 
 # Each with how many of the repetitions it gets, and whether its servers run through all of them.

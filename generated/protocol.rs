@@ -6356,10 +6356,17 @@ pub struct TemplateName(String);
 
 impl Text for TemplateName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
+        static STEPS: [Step; 2] = [
+            Step::new(b"AZaz09", 1, 1),
+            Step::new(b"AZaz09  __--", 0, 63),
+        ];
+        pattern::steps(
+            text,
+            &STEPS,
             "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$",
-        ));
-        pattern::regex(text, &PATTERN)?;
+        )?;
+        static LAST: Step = Step::new(b"AZaz09__--", 1, 1);
+        pattern::last(text, &LAST, "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {
@@ -7271,10 +7278,17 @@ pub struct WorldName(String);
 
 impl Text for WorldName {
     fn check(text: &str) -> Result<(), Invalid> {
-        static PATTERN: std::sync::LazyLock<regex::Regex> = std::sync::LazyLock::new(|| pattern::compiled(
+        static STEPS: [Step; 2] = [
+            Step::new(b"AZaz09", 1, 1),
+            Step::new(b"AZaz09  __--", 0, 63),
+        ];
+        pattern::steps(
+            text,
+            &STEPS,
             "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$",
-        ));
-        pattern::regex(text, &PATTERN)?;
+        )?;
+        static LAST: Step = Step::new(b"AZaz09__--", 1, 1);
+        pattern::last(text, &LAST, "^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$")?;
         Ok(())
     }
     fn wrap(text: String) -> Self {

@@ -34,13 +34,23 @@ impl Step {
 pub(crate) fn steps(text: &str, steps: &[Step], pattern: &str) -> Result<(), Invalid> {
     let mut rest = text.as_bytes();
     for step in steps {
-        let taken = rest.iter().take(step.max).take_while(|byte| step.class[usize::from(**byte)]).count();
+        let most = rest.len().min(step.max);
+        let other = rest[..most].iter().position(|byte| !step.class[usize::from(*byte)]);
+        let taken = other.unwrap_or(most);
         if taken < step.min {
             return Err(Invalid::new("pattern", pattern));
         }
         rest = &rest[taken..];
     }
     if rest.is_empty() { Ok(()) } else { Err(Invalid::new("pattern", pattern)) }
+}
+
+/// Checks that a text, if there is any, ends with what `class` holds.
+pub(crate) fn last(text: &str, class: &Step, pattern: &str) -> Result<(), Invalid> {
+    match text.as_bytes().last() {
+        Some(byte) if !class.class[usize::from(*byte)] => Err(Invalid::new("pattern", pattern)),
+        _ => Ok(()),
+    }
 }
 
 /// Checks any other pattern.

@@ -1,7 +1,12 @@
 //! Timestamps, which only the server writes. They are read back strictly, in the one form in which they are
 //! written. (The other format, `uuid`, is `uuid::Uuid` as it is.)
 
+use std::{fmt, marker::PhantomData, str::FromStr};
+
 use jiff::tz::Offset;
+use serde::de::{self, Visitor};
+
+use super::Invalid;
 
 /// The one form in which a time is written. Every frame has one, so it is put together here, digit by digit, at a
 /// quarter of what general formatting costs.
@@ -35,6 +40,20 @@ impl Written {
     pub(crate) fn as_str(&self) -> &str {
         // Digits and what was there between them: always ASCII.
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+pub(crate) struct TimeVisitor<T>(pub PhantomData<T>);
+
+impl<T: FromStr<Err = Invalid>> Visitor<'_> for TimeVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -90,8 +109,7 @@ macro_rules! timestamp {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str($crate::protocol::timestamp::TimeVisitor(std::marker::PhantomData))
             }
         }
     };
