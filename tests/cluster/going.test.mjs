@@ -9,9 +9,10 @@ const script = { name: 'short', otherwise: { chunks: [{ text: 'word ', repeat: 4
 
 const idOf = ({ payload }) => payload.event?.payload.messageId;
 
-/** Sends to any node that answers. */
+/** Sends to any node that answers; also what is left to say once everybody is told to stop. */
 const anywhere = (nodes, stop) => async (talker) => {
-  for (let at = Math.floor(Math.random() * nodes.length); !stop.done; at += 1) {
+  for (let at = Math.floor(Math.random() * nodes.length); ; at += 1) {
+    if (stop.over) throw new Error('the test is over');
     const there = await talker.go(nodes[at % nodes.length]).then(() => true, () => false);
     if (there) return;
     await pause(100);
@@ -80,7 +81,7 @@ test('nodes and servers of NATS are replaced under load', { timeout: 600_000 }, 
   const token = await cluster.user();
   const worlds = ['one', 'two', 'three', 'four'];
   const stop = {};
-  t.after(() => (stop.done = true));
+  t.after(() => (stop.done = stop.over = true));
   const next = anywhere(cluster.nodes, stop);
   const talkers = worlds.map((world) => new Follower(token, world));
   const talking = talkers.map((talker) => talk(talker, next, stop, 50));
