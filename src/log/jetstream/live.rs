@@ -106,13 +106,16 @@ impl Core {
         Ok(self.subscribe(subject).await?.map(|message| message.payload).boxed())
     }
 
-    /// Lives on through reconnects. When it is answered the server has been told.
+    /// Lives on through reconnects. When it returns, the server that this node is connected to knows of it.
     async fn subscribe(&self, subject: String) -> Result<Subscriber, Error> {
         self.nats.connected().await.map_err(failed)?;
         let subscribing = async {
             let heard = self.nats.client.subscribe(subject).await.map_err(failed)?;
-            self.nats.client.flush().await.map_err(failed)?;
-            Ok(heard)
+            // A server does what a connection asks in order, so its answer to this comes after; a flush only writes.
+            match self.nats.client.send_request(self.names.nobody(), Request::new().payload(Bytes::new())).await {
+                Err(e) if e.kind() != RequestErrorKind::NoResponders => Err(failed(e)),
+                _ => Ok(heard),
+            }
         };
         tokio::time::timeout(self.nats.timeout, subscribing).await.map_err(failed)?
     }

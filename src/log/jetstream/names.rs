@@ -83,6 +83,11 @@ impl Names {
         format!("{}.all", self.prefix)
     }
 
+    /// Nobody subscribes to it: a server answers at once that there is no one.
+    pub fn nobody(&self) -> String {
+        format!("{}.nobody", self.prefix)
+    }
+
     /// The subject of a key of the directory.
     pub fn key(&self, key: &str) -> String {
         format!("$KV.{}_dir.{key}", self.prefix)
