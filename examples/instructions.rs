@@ -11,7 +11,7 @@ use std::{hint::black_box, process::ExitCode, sync::Arc};
 use agent_world::{
     protocol::{
         AgentUpdate, AgentUpdated, ChatCancel, ChatRetry, ChatSend, ClientFrame, ErrorCode, ErrorInfo, EventSubscribe,
-        EventUnsubscribe, Handle, MessageId, Ping, Pong, Request, SenderType, ServerFrame, ServerMessage,
+        EventUnsubscribe, Handle, IdempotencyKey, MessageId, Ping, Pong, SenderType, ServerFrame, ServerMessage,
         StatusCancelled, StatusMessageAccepted, StatusSubscribed, StatusUnsubscribed, Validate, WorldName, WorldReload,
         WorldReloaded, WorldSelect, WorldSelected, codec, dispatch,
     },
@@ -31,13 +31,13 @@ const SUBSCRIBERS: usize = 50;
 struct Echo;
 
 macro_rules! refuse {
-    ($($name:ident($payload:ty) -> $answer:ty;)+) => {
+    ($($name:ident($payload:ty $(, $key:ty)?) -> $answer:ty;)+) => {
         impl Handle for Echo {
-            async fn ping(&mut self, _: Request, _: Ping) -> Result<Pong, ErrorInfo> {
+            async fn ping(&mut self, _: Ping) -> Result<Pong, Box<ErrorInfo>> {
                 Ok(Pong {})
             }
 
-            $(async fn $name(&mut self, _: Request, _: $payload) -> Result<$answer, ErrorInfo> {
+            $(async fn $name(&mut self, _: $payload $(, _: Option<$key>)?) -> Result<$answer, Box<ErrorInfo>> {
                 Err(agent_world::error::Failure::new(ErrorCode::Conflict, "select a world first").into())
             })+
         }
@@ -46,10 +46,10 @@ macro_rules! refuse {
 
 refuse! {
     world_select(WorldSelect) -> WorldSelected;
-    chat_send(ChatSend) -> StatusMessageAccepted;
+    chat_send(ChatSend, IdempotencyKey) -> StatusMessageAccepted;
     chat_cancel(ChatCancel) -> StatusCancelled;
-    chat_retry(ChatRetry) -> StatusMessageAccepted;
-    agent_update(AgentUpdate) -> AgentUpdated;
+    chat_retry(ChatRetry, IdempotencyKey) -> StatusMessageAccepted;
+    agent_update(AgentUpdate, IdempotencyKey) -> AgentUpdated;
     world_reload(WorldReload) -> WorldReloaded;
     event_subscribe(EventSubscribe) -> StatusSubscribed;
     event_unsubscribe(EventUnsubscribe) -> StatusUnsubscribed;
@@ -88,7 +88,7 @@ fn decode(rounds: u64) {
 fn dispatching(rounds: u64) {
     let frame = frame(FRAMES[0]);
     for _ in 0..rounds {
-        let answer = dispatch(&mut Echo, frame.clone()).now_or_never();
+        let answer = dispatch(&mut Echo, frame.message.clone(), None).now_or_never();
         assert!(matches!(black_box(answer), Some(ServerMessage::Pong(_))));
     }
 }
@@ -99,7 +99,7 @@ fn encode(rounds: u64) {
         timestamp: timestamp(1_768_471_200_000),
         reply_to: None,
         seq: None,
-        message: ServerMessage::Pong(Pong {}),
+        message: Pong {}.into(),
     };
     for _ in 0..rounds {
         black_box(codec::encode(black_box(&frame)));

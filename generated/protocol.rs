@@ -8090,19 +8090,20 @@ impl Encode for ClientMessageType {
     }
 }
 
-/// A message that a client sends, by `type`.
+/// A message that a client sends, by `type`. The payload is on the heap: messages are moved, and most are
+/// small.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ClientMessage {
-    AgentUpdate(AgentUpdate),
-    ChatCancel(ChatCancel),
-    ChatRetry(ChatRetry),
-    ChatSend(ChatSend),
-    EventSubscribe(EventSubscribe),
-    EventUnsubscribe(EventUnsubscribe),
-    Ping(Ping),
-    WorldReload(WorldReload),
-    WorldSelect(WorldSelect),
+    AgentUpdate(Box<AgentUpdate>),
+    ChatCancel(Box<ChatCancel>),
+    ChatRetry(Box<ChatRetry>),
+    ChatSend(Box<ChatSend>),
+    EventSubscribe(Box<EventSubscribe>),
+    EventUnsubscribe(Box<EventUnsubscribe>),
+    Ping(Box<Ping>),
+    WorldReload(Box<WorldReload>),
+    WorldSelect(Box<WorldSelect>),
 }
 
 impl ClientMessage {
@@ -8129,35 +8130,33 @@ impl Message for ClientMessage {
     ) -> Result<Self, D::Error> {
         match kind {
             ClientMessageType::AgentUpdate => {
-                AgentUpdate::deserialize(payload).map(Self::AgentUpdate)
+                AgentUpdate::deserialize(payload).map(Self::from)
             }
             ClientMessageType::ChatCancel => {
-                ChatCancel::deserialize(payload).map(Self::ChatCancel)
+                ChatCancel::deserialize(payload).map(Self::from)
             }
             ClientMessageType::ChatRetry => {
-                ChatRetry::deserialize(payload).map(Self::ChatRetry)
+                ChatRetry::deserialize(payload).map(Self::from)
             }
-            ClientMessageType::ChatSend => {
-                ChatSend::deserialize(payload).map(Self::ChatSend)
-            }
+            ClientMessageType::ChatSend => ChatSend::deserialize(payload).map(Self::from),
             ClientMessageType::EventSubscribe => {
-                EventSubscribe::deserialize(payload).map(Self::EventSubscribe)
+                EventSubscribe::deserialize(payload).map(Self::from)
             }
             ClientMessageType::EventUnsubscribe => {
-                EventUnsubscribe::deserialize(payload).map(Self::EventUnsubscribe)
+                EventUnsubscribe::deserialize(payload).map(Self::from)
             }
-            ClientMessageType::Ping => Ping::deserialize(payload).map(Self::Ping),
+            ClientMessageType::Ping => Ping::deserialize(payload).map(Self::from),
             ClientMessageType::WorldReload => {
-                WorldReload::deserialize(payload).map(Self::WorldReload)
+                WorldReload::deserialize(payload).map(Self::from)
             }
             ClientMessageType::WorldSelect => {
-                WorldSelect::deserialize(payload).map(Self::WorldSelect)
+                WorldSelect::deserialize(payload).map(Self::from)
             }
         }
     }
     fn without_payload(kind: ClientMessageType) -> Option<Self> {
         match kind {
-            ClientMessageType::Ping => Some(Self::Ping(Ping {})),
+            ClientMessageType::Ping => Some(Self::from(Ping {})),
             _ => None,
         }
     }
@@ -8181,55 +8180,55 @@ impl Encode for ClientMessage {
 
 impl From<AgentUpdate> for ClientMessage {
     fn from(payload: AgentUpdate) -> Self {
-        Self::AgentUpdate(payload)
+        Self::AgentUpdate(Box::new(payload))
     }
 }
 
 impl From<ChatCancel> for ClientMessage {
     fn from(payload: ChatCancel) -> Self {
-        Self::ChatCancel(payload)
+        Self::ChatCancel(Box::new(payload))
     }
 }
 
 impl From<ChatRetry> for ClientMessage {
     fn from(payload: ChatRetry) -> Self {
-        Self::ChatRetry(payload)
+        Self::ChatRetry(Box::new(payload))
     }
 }
 
 impl From<ChatSend> for ClientMessage {
     fn from(payload: ChatSend) -> Self {
-        Self::ChatSend(payload)
+        Self::ChatSend(Box::new(payload))
     }
 }
 
 impl From<EventSubscribe> for ClientMessage {
     fn from(payload: EventSubscribe) -> Self {
-        Self::EventSubscribe(payload)
+        Self::EventSubscribe(Box::new(payload))
     }
 }
 
 impl From<EventUnsubscribe> for ClientMessage {
     fn from(payload: EventUnsubscribe) -> Self {
-        Self::EventUnsubscribe(payload)
+        Self::EventUnsubscribe(Box::new(payload))
     }
 }
 
 impl From<Ping> for ClientMessage {
     fn from(payload: Ping) -> Self {
-        Self::Ping(payload)
+        Self::Ping(Box::new(payload))
     }
 }
 
 impl From<WorldReload> for ClientMessage {
     fn from(payload: WorldReload) -> Self {
-        Self::WorldReload(payload)
+        Self::WorldReload(Box::new(payload))
     }
 }
 
 impl From<WorldSelect> for ClientMessage {
     fn from(payload: WorldSelect) -> Self {
-        Self::WorldSelect(payload)
+        Self::WorldSelect(Box::new(payload))
     }
 }
 
@@ -8339,18 +8338,19 @@ impl Encode for ServerMessageType {
     }
 }
 
-/// A message that the server sends, by `type`.
+/// A message that the server sends, by `type`. The payload is on the heap: messages are moved, and most are
+/// small.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ServerMessage {
-    AgentUpdated(AgentUpdated),
-    ChatResponse(ChatResponse),
-    Error(ErrorInfo),
-    EventStream(EventStream),
-    Pong(Pong),
-    Status(Status),
-    WorldReloaded(WorldReloaded),
-    WorldSelected(WorldSelected),
+    AgentUpdated(Box<AgentUpdated>),
+    ChatResponse(Box<ChatResponse>),
+    Error(Box<ErrorInfo>),
+    EventStream(Box<EventStream>),
+    Pong(Box<Pong>),
+    Status(Box<Status>),
+    WorldReloaded(Box<WorldReloaded>),
+    WorldSelected(Box<WorldSelected>),
 }
 
 impl ServerMessage {
@@ -8376,22 +8376,22 @@ impl Message for ServerMessage {
     ) -> Result<Self, D::Error> {
         match kind {
             ServerMessageType::AgentUpdated => {
-                AgentUpdated::deserialize(payload).map(Self::AgentUpdated)
+                AgentUpdated::deserialize(payload).map(Self::from)
             }
             ServerMessageType::ChatResponse => {
-                ChatResponse::deserialize(payload).map(Self::ChatResponse)
+                ChatResponse::deserialize(payload).map(Self::from)
             }
-            ServerMessageType::Error => ErrorInfo::deserialize(payload).map(Self::Error),
+            ServerMessageType::Error => ErrorInfo::deserialize(payload).map(Self::from),
             ServerMessageType::EventStream => {
-                EventStream::deserialize(payload).map(Self::EventStream)
+                EventStream::deserialize(payload).map(Self::from)
             }
-            ServerMessageType::Pong => Pong::deserialize(payload).map(Self::Pong),
-            ServerMessageType::Status => Status::deserialize(payload).map(Self::Status),
+            ServerMessageType::Pong => Pong::deserialize(payload).map(Self::from),
+            ServerMessageType::Status => Status::deserialize(payload).map(Self::from),
             ServerMessageType::WorldReloaded => {
-                WorldReloaded::deserialize(payload).map(Self::WorldReloaded)
+                WorldReloaded::deserialize(payload).map(Self::from)
             }
             ServerMessageType::WorldSelected => {
-                WorldSelected::deserialize(payload).map(Self::WorldSelected)
+                WorldSelected::deserialize(payload).map(Self::from)
             }
         }
     }
@@ -8417,49 +8417,49 @@ impl Encode for ServerMessage {
 
 impl From<AgentUpdated> for ServerMessage {
     fn from(payload: AgentUpdated) -> Self {
-        Self::AgentUpdated(payload)
+        Self::AgentUpdated(Box::new(payload))
     }
 }
 
 impl From<ChatResponse> for ServerMessage {
     fn from(payload: ChatResponse) -> Self {
-        Self::ChatResponse(payload)
+        Self::ChatResponse(Box::new(payload))
     }
 }
 
 impl From<ErrorInfo> for ServerMessage {
     fn from(payload: ErrorInfo) -> Self {
-        Self::Error(payload)
+        Self::Error(Box::new(payload))
     }
 }
 
 impl From<EventStream> for ServerMessage {
     fn from(payload: EventStream) -> Self {
-        Self::EventStream(payload)
+        Self::EventStream(Box::new(payload))
     }
 }
 
 impl From<Pong> for ServerMessage {
     fn from(payload: Pong) -> Self {
-        Self::Pong(payload)
+        Self::Pong(Box::new(payload))
     }
 }
 
 impl From<Status> for ServerMessage {
     fn from(payload: Status) -> Self {
-        Self::Status(payload)
+        Self::Status(Box::new(payload))
     }
 }
 
 impl From<WorldReloaded> for ServerMessage {
     fn from(payload: WorldReloaded) -> Self {
-        Self::WorldReloaded(payload)
+        Self::WorldReloaded(Box::new(payload))
     }
 }
 
 impl From<WorldSelected> for ServerMessage {
     fn from(payload: WorldSelected) -> Self {
-        Self::WorldSelected(payload)
+        Self::WorldSelected(Box::new(payload))
     }
 }
 
@@ -8651,15 +8651,8 @@ impl Encode for ServerFrame {
     }
 }
 
-/// What the envelope says about a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub id: FrameId,
-    pub idempotency_key: Option<IdempotencyKey>,
-}
-
-/// Answers the client's messages, one method for each. The return type is the message's reply, so a
-/// wrong reply or a missing method does not compile.
+/// Answers the client's messages, one method for each; those that may be repeated get the idempotency key of
+/// their frame. The return type is the message's reply, so a wrong reply or a missing method does not compile.
 pub trait Handle: Send {
     /// Changes the configuration of an agent of the selected world: its provider, model, prompt and the like.
     /// `config` is a merge patch: what is absent stays as it is, null unsets. The answer is `agent_updated` with
@@ -8669,9 +8662,9 @@ pub trait Handle: Send {
     /// world is selected, or the idempotency key belongs to another request.
     fn agent_update(
         &mut self,
-        request: Request,
         payload: AgentUpdate,
-    ) -> impl Future<Output = Result<AgentUpdated, ErrorInfo>> + Send;
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<AgentUpdated, Box<ErrorInfo>>> + Send;
     /// Stops replies. With the id of a reply, that reply ends; with the id of a chat message, every running and
     /// waiting turn of its chain; without an id, every one of the world. Each running reply gets its end, a
     /// `chat_response` with `finishReason: cancelled` and the text so far; waiting turns vanish. The answer,
@@ -8680,9 +8673,8 @@ pub trait Handle: Send {
     /// selected.
     fn chat_cancel(
         &mut self,
-        request: Request,
         payload: ChatCancel,
-    ) -> impl Future<Output = Result<StatusCancelled, ErrorInfo>> + Send;
+    ) -> impl Future<Output = Result<StatusCancelled, Box<ErrorInfo>>> + Send;
     /// Tries a reply again that ended with `error`, `cancelled` or `interrupted`. The answer, `status` with
     /// `message_accepted`, gives the id of the new reply, which answers the same message and belongs to the same
     /// chain. A retry counts as a human's word: the turn counts of all agents begin anew. `MESSAGE_NOT_FOUND`: the
@@ -8691,9 +8683,9 @@ pub trait Handle: Send {
     /// for the agent; nothing was stored.
     fn chat_retry(
         &mut self,
-        request: Request,
         payload: ChatRetry,
-    ) -> impl Future<Output = Result<StatusMessageAccepted, ErrorInfo>> + Send;
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<StatusMessageAccepted, Box<ErrorInfo>>> + Send;
     /// Says something in the selected world. The answer, `status` with `message_accepted`, comes when the message
     /// is stored and names the agents that it wakes; the message itself and their replies follow as `event_stream`
     /// and `chat_response`, and a `settled` event when the question is finished. A message of a human without a
@@ -8704,9 +8696,9 @@ pub trait Handle: Send {
     /// belongs to another request.
     fn chat_send(
         &mut self,
-        request: Request,
         payload: ChatSend,
-    ) -> impl Future<Output = Result<StatusMessageAccepted, ErrorInfo>> + Send;
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<StatusMessageAccepted, Box<ErrorInfo>>> + Send;
     /// Subscribes to the events of the selected world, in place of the subscription that the connection had. With
     /// `after`, the events after that cursor are replayed first; the live ones follow without a gap and without a
     /// duplicate, and a `caught_up` status marks the seam. The answer is `status` with `subscribed`. When it
@@ -8714,33 +8706,29 @@ pub trait Handle: Send {
     /// `CONFLICT`: no world is selected.
     fn event_subscribe(
         &mut self,
-        request: Request,
         payload: EventSubscribe,
-    ) -> impl Future<Output = Result<StatusSubscribed, ErrorInfo>> + Send;
+    ) -> impl Future<Output = Result<StatusSubscribed, Box<ErrorInfo>>> + Send;
     /// Ends the subscription of this connection. The world stays selected, its replies go on, and requests are
     /// still answered. The answer is `status` with `unsubscribed`, also when there was no subscription.
     /// `CONFLICT`: no world is selected.
     fn event_unsubscribe(
         &mut self,
-        request: Request,
         payload: EventUnsubscribe,
-    ) -> impl Future<Output = Result<StatusUnsubscribed, ErrorInfo>> + Send;
+    ) -> impl Future<Output = Result<StatusUnsubscribed, Box<ErrorInfo>>> + Send;
     /// Asks whether the server is there. The answer is `pong`. It needs no world, no payload and changes nothing.
     /// The server watches the connection itself with WebSocket pings; this message is for clients that cannot send
     /// those, as browsers.
     fn ping(
         &mut self,
-        request: Request,
         payload: Ping,
-    ) -> impl Future<Output = Result<Pong, ErrorInfo>> + Send;
+    ) -> impl Future<Output = Result<Pong, Box<ErrorInfo>>> + Send;
     /// Drops the state of the selected world that the server holds in memory and rebuilds it from the world's log.
     /// Nothing is lost and running replies go on; the template is not read again. The answer is `world_reloaded`;
     /// every subscriber gets a `world` event `world-reload`. `CONFLICT`: no world is selected.
     fn world_reload(
         &mut self,
-        request: Request,
         payload: WorldReload,
-    ) -> impl Future<Output = Result<WorldReloaded, ErrorInfo>> + Send;
+    ) -> impl Future<Output = Result<WorldReloaded, Box<ErrorInfo>>> + Send;
     /// Opens a world and makes it the world of this connection. A world of this name that the user already has is
     /// opened as it stands; otherwise the template is cloned into a new one. The answer is `world_selected`, with
     /// everything needed to show the world, and the connection is subscribed to its `message`, `world` and `sse`
@@ -8751,62 +8739,62 @@ pub trait Handle: Send {
     /// on from `after`.
     fn world_select(
         &mut self,
-        request: Request,
         payload: WorldSelect,
-    ) -> impl Future<Output = Result<WorldSelected, ErrorInfo>> + Send;
+    ) -> impl Future<Output = Result<WorldSelected, Box<ErrorInfo>>> + Send;
 }
 
-/// Calls the method for `frame`. What comes back is to be sent with the frame's `id` as `replyTo`.
-pub async fn dispatch<H: Handle>(handler: &mut H, frame: ClientFrame) -> ServerMessage {
-    let request = Request {
-        id: frame.id,
-        idempotency_key: frame.idempotency_key,
-    };
-    let answer = match frame.message {
+/// Calls the method for the `message` of a frame. What comes back is to be sent with the frame's `id` as
+/// `replyTo`.
+pub async fn dispatch<H: Handle>(
+    handler: &mut H,
+    message: ClientMessage,
+    key: Option<IdempotencyKey>,
+) -> ServerMessage {
+    let answer = match message {
         ClientMessage::AgentUpdate(payload) => {
-            handler.agent_update(request, payload).await.map(ServerMessage::from)
+            handler.agent_update(*payload, key).await.map(ServerMessage::from)
         }
         ClientMessage::ChatCancel(payload) => {
             handler
-                .chat_cancel(request, payload)
+                .chat_cancel(*payload)
                 .await
                 .map(|reply| ServerMessage::from(Status::from(reply)))
         }
         ClientMessage::ChatRetry(payload) => {
             handler
-                .chat_retry(request, payload)
+                .chat_retry(*payload, key)
                 .await
                 .map(|reply| ServerMessage::from(Status::from(reply)))
         }
         ClientMessage::ChatSend(payload) => {
             handler
-                .chat_send(request, payload)
+                .chat_send(*payload, key)
                 .await
                 .map(|reply| ServerMessage::from(Status::from(reply)))
         }
         ClientMessage::EventSubscribe(payload) => {
             handler
-                .event_subscribe(request, payload)
+                .event_subscribe(*payload)
                 .await
                 .map(|reply| ServerMessage::from(Status::from(reply)))
         }
         ClientMessage::EventUnsubscribe(payload) => {
             handler
-                .event_unsubscribe(request, payload)
+                .event_unsubscribe(*payload)
                 .await
                 .map(|reply| ServerMessage::from(Status::from(reply)))
         }
         ClientMessage::Ping(payload) => {
-            handler.ping(request, payload).await.map(ServerMessage::from)
+            handler.ping(*payload).await.map(ServerMessage::from)
         }
         ClientMessage::WorldReload(payload) => {
-            handler.world_reload(request, payload).await.map(ServerMessage::from)
+            handler.world_reload(*payload).await.map(ServerMessage::from)
         }
         ClientMessage::WorldSelect(payload) => {
-            handler.world_select(request, payload).await.map(ServerMessage::from)
+            handler.world_select(*payload).await.map(ServerMessage::from)
         }
     };
-    answer.unwrap_or_else(ServerMessage::from)
+    answer.unwrap_or_else(ServerMessage::Error)
 }
 
 /// Whether the same request may succeed later.

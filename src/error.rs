@@ -74,6 +74,12 @@ impl From<Rejection> for Failure {
     }
 }
 
+impl From<Failure> for Box<ErrorInfo> {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.into())
+    }
+}
+
 impl From<Failure> for ErrorInfo {
     fn from(failure: Failure) -> Self {
         failure.log();

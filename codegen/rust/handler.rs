@@ -13,13 +13,13 @@ pub(super) fn handler(catalogue: &Catalogue) -> TokenStream {
     let methods = catalogue.client.iter().map(|message| {
         let docs = docs(&message.description);
         let (method, payload, reply) = (name(&message.wire), ident(&message.title), reply_type(catalogue, message));
+        let key = message.idempotent.then(|| quote!(, key: Option<IdempotencyKey>));
         quote! {
             #docs
             fn #method(
                 &mut self,
-                request: Request,
-                payload: #payload,
-            ) -> impl Future<Output = Result<#reply, ErrorInfo>> + Send;
+                payload: #payload #key
+            ) -> impl Future<Output = Result<#reply, Box<ErrorInfo>>> + Send;
         }
     });
     let arms = catalogue.client.iter().map(|message| {
@@ -31,29 +31,27 @@ pub(super) fn handler(catalogue: &Catalogue) -> TokenStream {
             }
             _ => quote!(ServerMessage::from),
         };
-        quote!(ClientMessage::#arm(payload) => handler.#method(request, payload).await.map(#wrap))
+        let key = message.idempotent.then(|| quote!(, key));
+        quote!(ClientMessage::#arm(payload) => handler.#method(*payload #key).await.map(#wrap))
     });
     quote! {
-        /// What the envelope says about a request.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct Request {
-            pub id: FrameId,
-            pub idempotency_key: Option<IdempotencyKey>,
-        }
-
-        /// Answers the client's messages, one method for each. The return type is the message's reply, so a
-        /// wrong reply or a missing method does not compile.
+        /// Answers the client's messages, one method for each; those that may be repeated get the idempotency key of
+        /// their frame. The return type is the message's reply, so a wrong reply or a missing method does not compile.
         pub trait Handle: Send {
             #(#methods)*
         }
 
-        /// Calls the method for `frame`. What comes back is to be sent with the frame's `id` as `replyTo`.
-        pub async fn dispatch<H: Handle>(handler: &mut H, frame: ClientFrame) -> ServerMessage {
-            let request = Request { id: frame.id, idempotency_key: frame.idempotency_key };
-            let answer = match frame.message {
+        /// Calls the method for the `message` of a frame. What comes back is to be sent with the frame's `id` as
+        /// `replyTo`.
+        pub async fn dispatch<H: Handle>(
+            handler: &mut H,
+            message: ClientMessage,
+            key: Option<IdempotencyKey>,
+        ) -> ServerMessage {
+            let answer = match message {
                 #(#arms,)*
             };
-            answer.unwrap_or_else(ServerMessage::from)
+            answer.unwrap_or_else(ServerMessage::Error)
         }
     }
 }

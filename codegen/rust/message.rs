@@ -28,14 +28,14 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
     let arms: Vec<_> = wires.iter().map(|wire| self::ident(&pascal(wire))).collect();
     let titles: Vec<_> = messages.iter().map(|message| self::ident(&message.title)).collect();
     let kinds = object::enumeration(&kind.to_string(), docs(&format!("The types of the {lower}'s messages.")), &wires);
-    let docs = docs(description);
+    let docs = docs(&format!("{description} The payload is on the heap: messages are moved, and most are small."));
     let optional: Vec<_> = messages.iter().filter(|message| message.payload_optional).collect();
     let without_payload = if optional.is_empty() {
         quote!(fn without_payload(_: #kind) -> Option<Self> { None })
     } else {
         let optional_arms = optional.iter().map(|message| {
             let (arm, title) = (self::ident(&pascal(&message.wire)), self::ident(&message.title));
-            quote!(#kind::#arm => Some(Self::#arm(#title {})),)
+            quote!(#kind::#arm => Some(Self::from(#title {})),)
         });
         quote! {
             fn without_payload(kind: #kind) -> Option<Self> {
@@ -55,7 +55,7 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         #[serde(untagged)]
         pub enum #ident {
-            #(#arms(#titles),)*
+            #(#arms(Box<#titles>),)*
         }
 
         impl #ident {
@@ -71,7 +71,7 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
 
             fn read<'de, D: Deserializer<'de>>(kind: #kind, payload: D) -> Result<Self, D::Error> {
                 match kind {
-                    #(#kind::#arms => #titles::deserialize(payload).map(Self::#arms),)*
+                    #(#kind::#arms => #titles::deserialize(payload).map(Self::from),)*
                 }
             }
 
@@ -83,7 +83,7 @@ fn side(side: &str, description: &str, messages: &[Message]) -> TokenStream {
         #(
             impl From<#titles> for #ident {
                 fn from(payload: #titles) -> Self {
-                    Self::#arms(payload)
+                    Self::#arms(Box::new(payload))
                 }
             }
         )*

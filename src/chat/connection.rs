@@ -37,10 +37,10 @@ impl Connection {
     }
 
     /// Sends a message, and returns the id that its answer will carry.
-    pub async fn send(&mut self, message: ClientMessage) -> Result<FrameId, ChatError> {
+    pub async fn send(&mut self, message: impl Into<ClientMessage>) -> Result<FrameId, ChatError> {
         self.sent += 1;
         let id = FrameId::new(format!("chat-{}", self.sent)).map_err(|error| ChatError::Broken(error.to_string()))?;
-        let frame = ClientFrame { id: id.clone(), timestamp: None, idempotency_key: None, message };
+        let frame = ClientFrame { id: id.clone(), timestamp: None, idempotency_key: None, message: message.into() };
         // What the codec makes is text.
         let text = String::from_utf8_lossy(&codec::json(&frame)).into_owned();
         self.socket.send(Message::text(text)).await.map_err(broken)?;

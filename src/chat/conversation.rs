@@ -3,9 +3,8 @@
 use std::{collections::HashSet, io::Write};
 
 use agent_world::protocol::{
-    Agent, AgentList, ChatCancel, ChatContent, ChatSend, ClientMessage, ErrorCode, ErrorInfo, Event, FrameId,
-    MessageId, SenderName, SenderType, ServerFrame, ServerMessage, Status, TemplateName, WorldAction, WorldName,
-    WorldSelect,
+    Agent, AgentList, ChatCancel, ChatContent, ChatSend, ErrorCode, ErrorInfo, Event, FrameId, MessageId, SenderName,
+    SenderType, ServerFrame, ServerMessage, Status, TemplateName, WorldAction, WorldName, WorldSelect,
 };
 
 use super::{ChatError, Connection, Input, Options, Screen, listed};
@@ -41,7 +40,10 @@ impl<W: Write> Conversation<W> {
         options: &Options,
     ) -> Result<Self, ChatError> {
         let token = match connection.next().await?.message {
-            ServerMessage::Status(Status::Connected(connected)) => connected.data.session_token,
+            ServerMessage::Status(status) => match *status {
+                Status::Connected(connected) => connected.data.session_token,
+                _ => return Err(ChatError::NotUnderstood("status".to_owned())),
+            },
             ServerMessage::Error(error) => return Err(ChatError::Rejected(sentence(&error))),
             other => return Err(ChatError::NotUnderstood(other.kind().as_str().to_owned())),
         };
@@ -56,7 +58,7 @@ impl<W: Write> Conversation<W> {
             title: None,
             after: None,
         };
-        connection.send(ClientMessage::WorldSelect(select)).await?;
+        connection.send(select).await?;
         let selected = loop {
             match connection.next().await?.message {
                 ServerMessage::WorldSelected(selected) => break selected,
@@ -125,14 +127,14 @@ impl<W: Write> Conversation<W> {
                 }
             }
             "/cancel" => {
-                self.connection.send(ClientMessage::ChatCancel(ChatCancel::default())).await?;
+                self.connection.send(ChatCancel::default()).await?;
             }
             _ if line.starts_with('/') => self.screen.note("There is no such command; /help shows them.")?,
             _ => match (ChatContent::new(line), SenderName::new("HUMAN")) {
                 (Ok(content), Ok(sender)) => {
                     let message =
                         ChatSend { content, sender, display_name: None, target_agent: None, world_name: None };
-                    let id = self.connection.send(ClientMessage::ChatSend(message)).await?;
+                    let id = self.connection.send(message).await?;
                     self.sent.insert(id);
                 }
                 (Err(invalid), _) | (_, Err(invalid)) => self.screen.note(&format!("Not sent: {invalid}"))?,
@@ -144,15 +146,18 @@ impl<W: Write> Conversation<W> {
     fn hear(&mut self, frame: ServerFrame) -> Result<(), ChatError> {
         let answered = frame.reply_to.as_ref().is_some_and(|id| self.sent.remove(id));
         match frame.message {
-            ServerMessage::ChatResponse(response) => self.screen.reply(response)?,
+            ServerMessage::ChatResponse(response) => self.screen.reply(*response)?,
             ServerMessage::EventStream(stream) => self.happened(stream.event)?,
-            ServerMessage::Status(Status::MessageAccepted(accepted)) if answered => {
-                if accepted.data.answering.is_empty() {
-                    self.screen.note("Nobody answers.")?;
+            ServerMessage::Status(status) => match *status {
+                Status::MessageAccepted(accepted) if answered => {
+                    if accepted.data.answering.is_empty() {
+                        self.screen.note("Nobody answers.")?;
+                    }
+                    self.open.insert(accepted.data.message_id);
                 }
-                self.open.insert(accepted.data.message_id);
-            }
-            ServerMessage::Status(Status::Draining(draining)) => self.screen.note(&draining.message)?,
+                Status::Draining(draining) => self.screen.note(&draining.message)?,
+                _ => {}
+            },
             ServerMessage::Error(error) => self.screen.note(&sentence(&error))?,
             _ => {}
         }

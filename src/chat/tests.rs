@@ -24,7 +24,7 @@ fn shown(pieces: &[(u8, &str, usize, &str, &str)]) -> String {
             frame["seq"] = 7.into();
         }
         match codec::decode_server(&frame.to_string()).unwrap().message {
-            ServerMessage::ChatResponse(piece) => screen.reply(piece).unwrap(),
+            ServerMessage::ChatResponse(piece) => screen.reply(*piece).unwrap(),
             other => panic!("{other:?}"),
         }
     }

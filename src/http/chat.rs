@@ -204,15 +204,15 @@ fn connected(caller: &Identity, session_token: Option<SessionToken>) -> Bytes {
         protocol_version: protocol::VERSION.to_owned(),
         session_token,
     };
-    sse::push(ServerMessage::Status(Status::Connected(StatusConnected { message: "Connected.".to_owned(), data })))
+    sse::push(Status::Connected(StatusConnected { message: "Connected.".to_owned(), data }))
 }
 
 fn acknowledged(data: &MessageAccepted) -> Bytes {
     let message = "The message is stored.".to_owned();
-    sse::push(ServerMessage::Status(Status::MessageAccepted(StatusMessageAccepted { message, data: data.clone() })))
+    sse::push(Status::MessageAccepted(StatusMessageAccepted { message, data: data.clone() }))
 }
 
 fn caught_up(cursor: protocol::Cursor) -> Bytes {
     let message = "The replay has reached the live end.".to_owned();
-    sse::push(ServerMessage::Status(Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } })))
+    sse::push(Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } }))
 }

@@ -37,13 +37,13 @@ pub fn event(cursor: Option<&Cursor>, data: &[u8]) -> Bytes {
 }
 
 /// A frame made for one stream.
-pub fn push(message: ServerMessage) -> Bytes {
+pub fn push(message: impl Into<ServerMessage>) -> Bytes {
     codec::encode(&ServerFrame {
         id: Uuid::now_v7(),
         timestamp: timestamp(now_ms()),
         reply_to: None,
         seq: None,
-        message,
+        message: message.into(),
     })
 }
 
@@ -92,5 +92,5 @@ fn alive(
 fn draining() -> Bytes {
     let data = Draining { retry_after_ms: RetryAfterMs::saturating(RETRY_AFTER_MS) };
     let message = "The server is about to stop.".to_owned();
-    push(ServerMessage::Status(Status::Draining(StatusDraining { message, data })))
+    push(Status::Draining(StatusDraining { message, data }))
 }

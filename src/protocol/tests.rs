@@ -120,7 +120,7 @@ fn a_frame_is_read_whatever_comes_first() {
         assert_eq!(payload.sender, "HUMAN");
     }
     let ping = decode_client(r#"{"id":"1","type":"ping"}"#).expect("a ping needs no payload");
-    assert_eq!(ping.message, ClientMessage::Ping(Ping {}));
+    assert_eq!(ping.message, ClientMessage::from(Ping {}));
 }
 
 #[test]

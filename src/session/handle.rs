@@ -7,49 +7,61 @@ use crate::{
     error::Failure,
     protocol::{
         AgentList, AgentUpdate, AgentUpdated, ChatCancel, ChatRetry, ChatSend, ErrorInfo, EventKind, EventSubscribe,
-        EventUnsubscribe, Handle, Ping, Pong, Request, StatusCancelled, StatusMessageAccepted, StatusSubscribed,
+        EventUnsubscribe, Handle, IdempotencyKey, Ping, Pong, StatusCancelled, StatusMessageAccepted, StatusSubscribed,
         StatusUnsubscribed, Subscribed, Unsubscribed, WorldReload, WorldReloaded, WorldSelect, WorldSelected,
     },
     world::{AgentChange, Answer, Command, Filter, Subscription, Wanted},
 };
 
 impl Handle for Session {
-    async fn world_select(&mut self, _: Request, payload: WorldSelect) -> Result<WorldSelected, ErrorInfo> {
+    async fn world_select(&mut self, payload: WorldSelect) -> Result<WorldSelected, Box<ErrorInfo>> {
         // On the heap: an idle connection must not carry the space that its rarest request needs.
         Ok(Box::pin(self.select(payload)).await?)
     }
 
-    async fn chat_send(&mut self, request: Request, payload: ChatSend) -> Result<StatusMessageAccepted, ErrorInfo> {
+    async fn chat_send(
+        &mut self,
+        payload: ChatSend,
+        key: Option<IdempotencyKey>,
+    ) -> Result<StatusMessageAccepted, Box<ErrorInfo>> {
         let ChatSend { content, sender, display_name, target_agent, world_name } = payload;
         let cell = self.world(world_name.as_ref())?.clone();
         let command = Command::Chat { content, sender, display_name, target_agent };
-        let outcome = self.app.execute(&self.identity, &cell, command, request.idempotency_key).await?;
+        let outcome = self.app.execute(&self.identity, &cell, command, key).await?;
         let message = "The message is stored.".to_owned();
         Ok(StatusMessageAccepted { message, data: accepted(outcome)? })
     }
 
-    async fn chat_cancel(&mut self, _: Request, payload: ChatCancel) -> Result<StatusCancelled, ErrorInfo> {
+    async fn chat_cancel(&mut self, payload: ChatCancel) -> Result<StatusCancelled, Box<ErrorInfo>> {
         let cell = self.world(payload.world_name.as_ref())?.clone();
         let command = Command::Cancel { message_id: payload.message_id };
         let outcome = self.app.execute(&self.identity, &cell, command, None).await?;
         Ok(StatusCancelled { message: "What was meant has stopped.".to_owned(), data: cancelled(outcome)? })
     }
 
-    async fn chat_retry(&mut self, request: Request, payload: ChatRetry) -> Result<StatusMessageAccepted, ErrorInfo> {
+    async fn chat_retry(
+        &mut self,
+        payload: ChatRetry,
+        key: Option<IdempotencyKey>,
+    ) -> Result<StatusMessageAccepted, Box<ErrorInfo>> {
         let cell = self.world(payload.world_name.as_ref())?.clone();
         let command = Command::Retry { message_id: payload.message_id };
-        let outcome = self.app.execute(&self.identity, &cell, command, request.idempotency_key).await?;
+        let outcome = self.app.execute(&self.identity, &cell, command, key).await?;
         let message = "The reply will be run again.".to_owned();
         Ok(StatusMessageAccepted { message, data: accepted(outcome)? })
     }
 
-    async fn agent_update(&mut self, request: Request, payload: AgentUpdate) -> Result<AgentUpdated, ErrorInfo> {
+    async fn agent_update(
+        &mut self,
+        payload: AgentUpdate,
+        key: Option<IdempotencyKey>,
+    ) -> Result<AgentUpdated, Box<ErrorInfo>> {
         let AgentUpdate { agent_name, config, world_name } = payload;
         let cell = self.world(world_name.as_ref())?.clone();
         self.app.check_base_url_update(&config, "/payload/config/baseUrl")?;
         let change = AgentChange { agent_name, status: None, config: Some(config), clear_memory: false };
         let command = Command::UpdateAgent(change);
-        let outcome = self.app.execute(&self.identity, &cell, command, request.idempotency_key).await?;
+        let outcome = self.app.execute(&self.identity, &cell, command, key).await?;
         match outcome.answer {
             Answer::Agent { agent } => Ok(AgentUpdated {
                 world_name: cell.name.clone(),
@@ -59,11 +71,11 @@ impl Handle for Session {
                 success: true,
                 duplicate: outcome.duplicate,
             }),
-            other => Err(unexpected(&other).into()),
+            other => Err(unexpected(&other))?,
         }
     }
 
-    async fn world_reload(&mut self, _: Request, payload: WorldReload) -> Result<WorldReloaded, ErrorInfo> {
+    async fn world_reload(&mut self, payload: WorldReload) -> Result<WorldReloaded, Box<ErrorInfo>> {
         let cell = self.world(payload.world_name.as_ref())?.clone();
         self.app.execute(&self.identity, &cell, Command::Reload, None).await?;
         let view = cell.view().await?;
@@ -80,7 +92,7 @@ impl Handle for Session {
         })
     }
 
-    async fn event_subscribe(&mut self, _: Request, payload: EventSubscribe) -> Result<StatusSubscribed, ErrorInfo> {
+    async fn event_subscribe(&mut self, payload: EventSubscribe) -> Result<StatusSubscribed, Box<ErrorInfo>> {
         self.unsubscribe();
         let EventSubscribe { world_name, event_types, agent_filter, after } = payload;
         let cell = self.world(world_name.as_ref())?.clone();
@@ -100,17 +112,13 @@ impl Handle for Session {
         Ok(StatusSubscribed { message: "Subscribed.".to_owned(), data })
     }
 
-    async fn event_unsubscribe(
-        &mut self,
-        _: Request,
-        payload: EventUnsubscribe,
-    ) -> Result<StatusUnsubscribed, ErrorInfo> {
+    async fn event_unsubscribe(&mut self, payload: EventUnsubscribe) -> Result<StatusUnsubscribed, Box<ErrorInfo>> {
         self.world(payload.world_name.as_ref())?;
         self.unsubscribe();
         Ok(StatusUnsubscribed { message: "Unsubscribed.".to_owned(), data: Unsubscribed {} })
     }
 
-    async fn ping(&mut self, _: Request, _: Ping) -> Result<Pong, ErrorInfo> {
+    async fn ping(&mut self, _: Ping) -> Result<Pong, Box<ErrorInfo>> {
         Ok(Pong {})
     }
 }

@@ -70,7 +70,7 @@ fn bit(kind: EventKind) -> u8 {
 pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &Event) -> Option<Push> {
     let shape = shape(world_name, event)?;
     let message = match shape.body {
-        Body::Chat(response) => ServerMessage::ChatResponse(response),
+        Body::Chat(response) => response.into(),
         Body::Message(payload) => stream(
             world_name,
             StreamEventType::Message,
@@ -116,7 +116,7 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
 }
 
 fn stream(world_name: &WorldName, event_type: StreamEventType, event: wire::Event) -> ServerMessage {
-    ServerMessage::EventStream(EventStream { world_name: world_name.clone(), event, event_type })
+    EventStream { world_name: world_name.clone(), event, event_type }.into()
 }
 
 /// A live delta: text from an offset on. Made once for everyone who is up to date, or for one who is not.
@@ -127,7 +127,7 @@ pub fn delta(world_name: &WorldName, reply: &Reply, stretch: &Stretch) -> Bytes 
         timestamp: timestamp(now_ms()),
         reply_to: None,
         seq: None,
-        message: ServerMessage::ChatResponse(response),
+        message: response.into(),
     })
 }
 

@@ -149,7 +149,7 @@ impl Connection {
             session_token,
         };
         let message = "Connected.".to_owned();
-        self.push(ServerMessage::Status(Status::Connected(StatusConnected { message, data })))?;
+        self.push(Status::Connected(StatusConnected { message, data }))?;
         self.flush().await
     }
 
@@ -160,8 +160,8 @@ impl Connection {
         self.make(&frame(reply_to, message))
     }
 
-    fn push(&mut self, message: ServerMessage) -> Result<(), Over> {
-        self.make(&frame(None, message))
+    fn push(&mut self, message: impl Into<ServerMessage>) -> Result<(), Over> {
+        self.make(&frame(None, message.into()))
     }
 
     /// Adds a frame for this connection to the next flush.
@@ -224,8 +224,7 @@ impl Connection {
                 Delivery::Delta(bytes) => self.feed(&bytes)?,
                 Delivery::CaughtUp(cursor) => {
                     let message = "The replay has reached the live end.".to_owned();
-                    let status = Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } });
-                    self.push(ServerMessage::Status(status))?;
+                    self.push(Status::CaughtUp(StatusCaughtUp { message, data: CaughtUp { cursor } }))?;
                 }
                 Delivery::Gone => {
                     self.session.deselect();
@@ -272,7 +271,7 @@ impl Connection {
         self.told = true;
         let data = Draining { retry_after_ms: RetryAfterMs::saturating(RETRY_AFTER_MS) };
         let message = "The server is about to stop.".to_owned();
-        self.push(ServerMessage::Status(Status::Draining(StatusDraining { message, data })))
+        self.push(Status::Draining(StatusDraining { message, data }))
     }
 }
 

@@ -20,18 +20,19 @@ pub(super) struct Requests {
 }
 
 enum Answer {
-    Here(Box<ServerMessage>),
+    Here(ServerMessage),
     Coming(BoxFuture<'static, ServerMessage>),
 }
 
 impl Requests {
     /// Begins a request of `bytes` in a session of its own.
     pub async fn begin(&mut self, mut session: Session, frame: ClientFrame, bytes: usize) {
-        let id = frame.id.clone();
-        let mut answer: BoxFuture<'static, _> = Box::pin(async move { dispatch(&mut session, frame).await });
+        let ClientFrame { id, idempotency_key, message, .. } = frame;
+        let mut answer: BoxFuture<'static, _> =
+            Box::pin(async move { dispatch(&mut session, message, idempotency_key).await });
         // Polling it hands the request to the world; so they arrive there in their order.
         let answer = match poll!(&mut answer) {
-            std::task::Poll::Ready(answer) => Answer::Here(Box::new(answer)),
+            std::task::Poll::Ready(answer) => Answer::Here(answer),
             std::task::Poll::Pending => Answer::Coming(answer),
         };
         self.waiting.push_back((id, answer));
@@ -59,7 +60,7 @@ impl Requests {
             return None;
         };
         match answer {
-            Answer::Here(answer) => Some((id, *answer)),
+            Answer::Here(answer) => Some((id, answer)),
             Answer::Coming(answer) => Some((id, answer.await)),
         }
     }

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::{Connection, Over, deliveries};
 use crate::{
     error::Failure,
-    protocol::{self, ErrorInfo, ServerMessage, codec},
+    protocol::{self, ClientFrame, ErrorInfo, ServerMessage, codec},
     ws::{fault::fault, requests::Requests},
 };
 
@@ -73,7 +73,8 @@ impl Connection {
                         if !requests.are_none() {
                             self.answer_all(requests).await?;
                         }
-                        (Some(frame.id.clone()), protocol::dispatch(&mut self.session, frame).await)
+                        let ClientFrame { id, idempotency_key, message, .. } = frame;
+                        (Some(id), protocol::dispatch(&mut self.session, message, idempotency_key).await)
                     }
                 },
                 Err(rejection) => (rejection.id.clone(), self.refused(Failure::from(rejection).into())),
@@ -91,7 +92,7 @@ impl Connection {
 
     fn refused(&self, error: ErrorInfo) -> ServerMessage {
         self.state().app.stats.frames_refused.fetch_add(1, Ordering::Relaxed);
-        ServerMessage::Error(error)
+        error.into()
     }
 
     /// Answers what was begun, in the order in which it was asked.
