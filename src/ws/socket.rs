@@ -223,8 +223,12 @@ fn text_of(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Er
     let mut head = [0; HEAD];
     let mut rest = &mut head[..];
     header(OpCode::Data(Data::Text), out.len() - start - USUAL_HEAD, &mut rest)?;
-    let unused = rest.len();
-    out.splice(start..start + USUAL_HEAD, head[..HEAD - unused].iter().copied());
+    let length = HEAD - rest.len();
+    let head = &head[..length];
+    match head.len() {
+        USUAL_HEAD => out[start..start + USUAL_HEAD].copy_from_slice(head),
+        _ => drop(out.splice(start..start + USUAL_HEAD, head.iter().copied())),
+    }
     Ok(())
 }
 

@@ -36,13 +36,15 @@ pub enum Unrouted {
 /// `HEAD` is answered like `GET`.
 pub fn find(method: &str, path: &str) -> Result<Found, Unrouted> {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    let fitting = || Operation::ALL.iter().filter_map(|operation| Some((operation, fit(operation.info(), &segments)?)));
+    let fitting = |operation: &'static Operation| Some((operation, fit(operation.info(), &segments)?));
     let wanted = if method == "HEAD" { "GET" } else { method };
-    let best = fitting().filter(|(operation, _)| operation.info().method == wanted).min_by_key(|(_, path)| path.len());
+    let methods = Operation::ALL.iter().filter(|operation| operation.info().method == wanted);
+    let best = methods.filter_map(fitting).min_by_key(|(_, path)| path.len());
     if let Some((operation, path)) = best {
         return Ok(Found { operation: *operation, path });
     }
-    let mut allow: Vec<&str> = fitting().map(|(operation, _)| operation.info().method).collect();
+    let mut allow: Vec<&str> =
+        Operation::ALL.iter().filter_map(fitting).map(|(operation, _)| operation.info().method).collect();
     if allow.is_empty() {
         return Err(Unrouted::NotFound);
     }
