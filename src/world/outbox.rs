@@ -57,6 +57,8 @@ pub struct Batch {
     pub events: Vec<(u64, Arc<Push>)>,
     /// Of all frames together.
     pub bytes: usize,
+    /// The replies that end here.
+    pub ends: Vec<MessageId>,
     wire: OnceLock<Bytes>,
 }
 
@@ -66,7 +68,8 @@ impl Batch {
         let passing = events.iter().filter(|(_, push)| filter.passes(push.kind, push.about.as_ref()));
         let events: Vec<_> = passing.cloned().collect();
         let bytes = events.iter().map(|(_, push)| push.bytes.len()).sum();
-        (!events.is_empty()).then(|| Arc::new(Self { events, bytes, wire: OnceLock::new() }))
+        let ends = events.iter().filter_map(|(_, push)| push.ends.clone()).collect();
+        (!events.is_empty()).then(|| Arc::new(Self { events, bytes, ends, wire: OnceLock::new() }))
     }
 
     /// All frames as they stand on a connection, which the first who needs them makes for everyone.

@@ -126,12 +126,8 @@ impl Subscription {
         for item in items {
             match item {
                 Item::Events(events) => {
-                    for (seq, push) in &events.events {
-                        self.cursor = *seq;
-                        if let Some(ended) = &push.ends {
-                            self.forget(ended);
-                        }
-                    }
+                    self.cursor = events.events.last().map_or(self.cursor, |(seq, _)| *seq);
+                    events.ends.iter().for_each(|ended| self.forget(ended));
                     batch.push(Delivery::Events(events));
                 }
                 Item::Delta { reply, made } => {
