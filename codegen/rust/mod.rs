@@ -44,6 +44,7 @@ pub fn protocol(model: &Model, catalogue: &Catalogue) -> String {
     let handler = handler::handler(catalogue);
     let tables = table::tables(catalogue);
     format(quote! {
+        use compact_str::CompactString;
         use serde::{Deserialize, Deserializer, Serialize, Serializer, de::{self, MapAccess}};
         use crate::protocol::{
             Encode, EncodedFrame, Invalid, Patch, True, encode,

@@ -37,14 +37,14 @@ pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape
                 #docs
                 #[derive(Clone, #debug PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
                 #[serde(transparent)]
-                pub struct #ident(String);
+                pub struct #ident(CompactString);
                 #redacted
                 impl Text for #ident {
                     fn check(text: &str) -> Result<(), Invalid> {
                         #(#checks)*
                         Ok(())
                     }
-                    fn wrap(text: String) -> Self {
+                    fn wrap(text: CompactString) -> Self {
                         Self(text)
                     }
                 }

@@ -3,6 +3,7 @@
 
 use std::{fmt, marker::PhantomData};
 
+use compact_str::CompactString;
 use serde::de::{self, Visitor};
 
 /// Why a value is not what its definition asks for: the keyword that it violates and what that keyword
@@ -23,7 +24,7 @@ impl Invalid {
 /// A string with limits.
 pub(crate) trait Text: Sized {
     fn check(text: &str) -> Result<(), Invalid>;
-    fn wrap(text: String) -> Self;
+    fn wrap(text: CompactString) -> Self;
 }
 
 /// An integer with limits, both within ±(2^53 − 1), so that JavaScript can hold it.
@@ -89,12 +90,12 @@ impl<T: Text> Visitor<'_> for TextVisitor<T> {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         T::check(text).map_err(E::custom)?;
-        Ok(T::wrap(text.to_owned()))
+        Ok(T::wrap(text.into()))
     }
 
     fn visit_string<E: de::Error>(self, text: String) -> Result<T, E> {
         T::check(&text).map_err(E::custom)?;
-        Ok(T::wrap(text))
+        Ok(T::wrap(text.into()))
     }
 }
 
@@ -147,12 +148,13 @@ impl<T: Number> Visitor<'_> for NumberVisitor<T> {
     }
 }
 
-/// Completes a generated `struct Name(String)` that is [`Text`].
+/// Completes a generated `struct Name(CompactString)` that is [`Text`]. Up to 24 bytes, as names and times have, need no
+/// memory of their own.
 macro_rules! text {
     ($name:ident) => {
         impl $name {
             /// Checks `text` against the schema's limits.
-            pub fn new(text: impl Into<String>) -> Result<Self, Invalid> {
+            pub fn new(text: impl Into<compact_str::CompactString>) -> Result<Self, Invalid> {
                 let text = text.into();
                 <Self as Text>::check(&text)?;
                 Ok(Self(text))
@@ -160,7 +162,8 @@ macro_rules! text {
 
             /// Takes a text that this program made, or checked before: only debug builds look again.
             #[allow(dead_code, reason = "made for every type, used for some")]
-            pub(crate) fn trusted(text: String) -> Self {
+            pub(crate) fn trusted(text: impl Into<compact_str::CompactString>) -> Self {
+                let text = text.into();
                 debug_assert!(<Self as Text>::check(&text).is_ok(), "not a {}", stringify!($name));
                 Self(text)
             }
@@ -218,7 +221,7 @@ macro_rules! text {
 
         impl From<$name> for String {
             fn from(value: $name) -> Self {
-                value.0
+                value.0.into_string()
             }
         }
 

@@ -1,10 +1,11 @@
 //! From method and path to the operation.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
+use matchit::{Match, Router};
 use percent_encoding::percent_decode_str;
 
-use super::{Operation, OperationInfo};
+use super::Operation;
 
 /// Whether an operation needs a session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,20 +32,42 @@ pub enum Unrouted {
     MethodNotAllowed { allow: String },
 }
 
+/// The templates of each method. axum's own router asks for the path first: there a `POST /worlds/import` would hide the
+/// world that is called `import` from every other method.
+static TEMPLATES: LazyLock<Vec<(&'static str, Router<Operation>)>> = LazyLock::new(|| {
+    let mut methods: Vec<(&'static str, Router<Operation>)> = Vec::new();
+    for operation in Operation::ALL {
+        let info = operation.info();
+        let template = if info.tail { rest_of_path(info.path) } else { info.path.to_owned() };
+        let known = methods.iter().position(|(method, _)| *method == info.method).unwrap_or_else(|| {
+            methods.push((info.method, Router::new()));
+            methods.len() - 1
+        });
+        if let Err(error) = methods[known].1.insert(template, *operation) {
+            unreachable!("two operations answer the same: {}: {error}", info.id);
+        }
+    }
+    methods
+});
+
+/// The template whose last parameter takes all that is left.
+fn rest_of_path(template: &str) -> String {
+    let (before, last) = template.rsplit_once('{').unwrap_or((template, ""));
+    format!("{before}{{*{last}")
+}
+
 /// Finds the operation. Of several templates that fit, the one whose literal part is longest wins, but only for
 /// the methods that it has: `POST /worlds/import` imports, `PUT /worlds/import` creates a world of that name.
 /// `HEAD` is answered like `GET`.
 pub fn find(method: &str, path: &str) -> Result<Found, Unrouted> {
-    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    let fitting = |operation: &'static Operation| Some((operation, fit(operation.info(), &segments)?));
     let wanted = if method == "HEAD" { "GET" } else { method };
-    let methods = Operation::ALL.iter().filter(|operation| operation.info().method == wanted);
-    let best = methods.filter_map(fitting).min_by_key(|(_, path)| path.len());
-    if let Some((operation, path)) = best {
-        return Ok(Found { operation: *operation, path });
+    let templates = TEMPLATES.iter().find(|(method, _)| *method == wanted);
+    if let Some(at) = templates.and_then(|(_, templates)| fit(templates, path)) {
+        let path = at.params.iter().map(|(name, value)| (name, decode(value))).collect();
+        return Ok(Found { operation: *at.value, path });
     }
-    let mut allow: Vec<&str> =
-        Operation::ALL.iter().filter_map(fitting).map(|(operation, _)| operation.info().method).collect();
+    let fitting = TEMPLATES.iter().filter(|(_, templates)| fit(templates, path).is_some());
+    let mut allow: Vec<&str> = fitting.map(|(method, _)| *method).collect();
     if allow.is_empty() {
         return Err(Unrouted::NotFound);
     }
@@ -52,29 +75,12 @@ pub fn find(method: &str, path: &str) -> Result<Found, Unrouted> {
         allow.push("HEAD");
     }
     allow.sort_unstable();
-    allow.dedup();
     Err(Unrouted::MethodNotAllowed { allow: allow.join(", ") })
 }
 
-/// The parameters, when `segments` fit the operation's template.
-fn fit(info: &'static OperationInfo, segments: &[&str]) -> Option<Vec<(&'static str, String)>> {
-    let mut template = info.path.strip_prefix('/')?.split('/').peekable();
-    let (mut path, mut rest) = (Vec::new(), segments);
-    while let Some(part) = template.next() {
-        let (segment, behind) = rest.split_first()?;
-        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            None if part != *segment => return None,
-            None => {}
-            Some(_) if segment.is_empty() => return None,
-            Some(name) if info.tail && template.peek().is_none() => {
-                path.push((name, decode(&rest.join("/"))));
-                return Some(path);
-            }
-            Some(name) => path.push((name, decode(segment))),
-        }
-        rest = behind;
-    }
-    rest.is_empty().then_some(path)
+/// The template that fits; a parameter is never empty.
+fn fit<'a>(templates: &'static Router<Operation>, path: &'a str) -> Option<Match<'static, 'a, &'static Operation>> {
+    templates.at(path).ok().filter(|at| at.params.iter().all(|(_, value)| !value.is_empty()))
 }
 
 /// Percent-decodes a segment. A `%` that begins no escape stays, and so does a segment that is not UTF-8: it fits no
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn other_paths_and_methods_are_told_apart() {
-        for path in ["/nothing", "/worlds/", "/worlds//agents", "//", "", "/worlds/w/agents/a/b", "/schema", "/Worlds"]
+        for path in ["/nothing", "/worlds/", "/worlds//agents", "//", "", "*", "/schema/", "/worlds/w/agents/a/b", "/schema", "/Worlds"]
         {
             let found = find("GET", path);
             assert!(path.is_empty() || found == Err(Unrouted::NotFound), "{path}: {found:?}");
