@@ -75,6 +75,17 @@ pub struct Field {
     pub default: Option<Value>,
 }
 
+/// When a field is in its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is required, or has a default.
+    Always,
+    /// An `Option`.
+    Optional,
+    /// A `Patch`: it may be null, too.
+    Patch,
+}
+
 pub struct Variant {
     pub value: String,
     /// The name of the variant's struct.
@@ -136,6 +147,16 @@ impl Model {
         match &self.types.get(name)?.shape {
             Shape::Patch(inner) => Some(inner),
             _ => None,
+        }
+    }
+
+    pub fn presence(&self, field: &Field) -> Presence {
+        if field.required || field.default.is_some() {
+            Presence::Always
+        } else if self.patch_of(&field.used).is_some() {
+            Presence::Patch
+        } else {
+            Presence::Optional
         }
     }
 

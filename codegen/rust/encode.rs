@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
 
 use super::name;
-use crate::codegen::model::{Field, Model, Struct};
+use crate::codegen::model::{Field, Model, Presence, Struct};
 
 /// The code that writes one object. What is known when it is generated becomes one piece, from value to value.
 #[derive(Default)]
@@ -47,14 +47,6 @@ pub(super) struct Written {
     pub presence: Presence,
 }
 
-pub(super) enum Presence {
-    Always,
-    /// An `Option`.
-    Optional,
-    /// A `Patch`.
-    Patch,
-}
-
 /// The fields of a structure, in the order of the schema.
 pub(super) fn structure(model: &Model, object: &Struct) -> TokenStream {
     let tag = object.tag.as_ref().map(|(tag, value)| format!("{{{}:{}", quoted(tag), quoted(value)));
@@ -63,15 +55,8 @@ pub(super) fn structure(model: &Model, object: &Struct) -> TokenStream {
 }
 
 fn written(model: &Model, field: &Field) -> Written {
-    let presence = if field.required || field.default.is_some() {
-        Presence::Always
-    } else if model.patch_of(&field.used).is_some() {
-        Presence::Patch
-    } else {
-        Presence::Optional
-    };
     let name = name(&field.wire);
-    Written { wire: field.wire.clone(), value: quote!(self.#name), presence }
+    Written { wire: field.wire.clone(), value: quote!(self.#name), presence: model.presence(field) }
 }
 
 /// An object of these fields, behind a `tag` that opens it.

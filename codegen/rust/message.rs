@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{
     docs,
-    encode::{self, Presence, Written},
+    encode::{self, Written},
     ident, name, object, type_of,
 };
 use crate::codegen::{
     catalogue::{Catalogue, Message, entries, strings, text},
-    model::{Model, Use, pascal},
+    model::{Model, Presence, Use, pascal},
 };
 
 pub(super) fn messages(catalogue: &Catalogue) -> TokenStream {

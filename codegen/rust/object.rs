@@ -4,7 +4,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 
 use super::{default_value, docs, encode, ident, name, type_of};
-use crate::codegen::model::{Field, Model, Struct, Variant, pascal};
+use crate::codegen::model::{Field, Model, Presence, Struct, Variant, pascal};
 
 pub(super) fn structure(model: &Model, title: &str, docs: TokenStream, object: &Struct) -> TokenStream {
     let ident = ident(title);
@@ -57,12 +57,10 @@ fn declaration(model: &Model, field: &Field) -> TokenStream {
     let name = name(&field.wire);
     let wire = &field.wire;
     let used = type_of(model, &field.used);
-    let (used, skip) = if field.required || field.default.is_some() {
-        (used, None)
-    } else if model.patch_of(&field.used).is_some() {
-        (used, Some("Patch::is_absent"))
-    } else {
-        (quote!(Option<#used>), Some("Option::is_none"))
+    let (used, skip) = match model.presence(field) {
+        Presence::Always => (used, None),
+        Presence::Optional => (quote!(Option<#used>), Some("Option::is_none")),
+        Presence::Patch => (used, Some("Patch::is_absent")),
     };
     let rename = (name != wire).then(|| quote!(rename = #wire));
     let skip = skip.map(|skip| quote!(skip_serializing_if = #skip));
@@ -85,15 +83,14 @@ fn reader(model: &Model, object: &Struct) -> TokenStream {
     let wires: Vec<_> = object.fields.iter().map(|field| &field.wire).collect();
     let values = object.fields.iter().map(|field| {
         let name = name(&field.wire);
-        if field.required {
-            quote!(#name: #name.required()?)
-        } else if let Some(default) = &field.default {
-            let default = default_value(model, &field.used, default);
-            quote!(#name: #name.or_else(|| #default))
-        } else if model.patch_of(&field.used).is_some() {
-            quote!(#name: #name.optional().unwrap_or_default())
-        } else {
-            quote!(#name: #name.optional())
+        match (model.presence(field), &field.default) {
+            (Presence::Always, Some(default)) => {
+                let default = default_value(model, &field.used, default);
+                quote!(#name: #name.or_else(|| #default))
+            }
+            (Presence::Always, None) => quote!(#name: #name.required()?),
+            (Presence::Optional, _) => quote!(#name: #name.optional()),
+            (Presence::Patch, _) => quote!(#name: #name.optional().unwrap_or_default()),
         }
     });
     quote! {

@@ -9,17 +9,20 @@ use super::{
 use futures_util::StreamExt;
 use std::time::Duration;
 
+/// For models that answer, however slow the machine is.
 fn providers() -> Providers {
-    let settings = ProviderSettings {
-        base_urls: BaseUrlPolicy { loopback: true, patterns: Vec::new() },
-        deadlines: Deadlines {
-            first: Duration::from_millis(400),
-            between: Duration::from_millis(400),
-            ..Deadlines::default()
-        },
-        ..ProviderSettings::default()
-    };
-    Providers::new(settings)
+    providers_with(Deadlines::default())
+}
+
+/// For a model that falls silent. What it says before that has all the time.
+fn impatient(said: &str) -> Providers {
+    let (soon, patient) = (Duration::from_millis(200), Deadlines::default());
+    providers_with(Deadlines { first: if said.is_empty() { soon } else { patient.first }, between: soon, ..patient })
+}
+
+fn providers_with(deadlines: Deadlines) -> Providers {
+    let base_urls = BaseUrlPolicy { loopback: true, patterns: Vec::new() };
+    Providers::new(ProviderSettings { base_urls, deadlines, ..ProviderSettings::default() })
 }
 
 fn item(role: Role, speaker: &str, content: &str) -> PromptItem {
@@ -185,8 +188,10 @@ async fn every_failure_is_one_error() {
         ),
         ("not HTTP", vec![Act::Send(b"SSH-2.0-x\r\n".to_vec())], "", true, "connection to the model failed"),
     ] {
+        let hangs = acts.iter().any(|act| matches!(act, Act::Hang));
+        let providers = if hangs { impatient(text) } else { providers() };
         let upstream = FakeUpstream::start(acts).await;
-        let (heard, end) = hear(&providers(), call(upstream.url())).await;
+        let (heard, end) = hear(&providers, call(upstream.url())).await;
         let error = end.expect_err(case);
         assert_eq!(heard, text, "{case}");
         assert!(error.message.contains(message), "{case}: {error:?}");
@@ -293,7 +298,7 @@ async fn dropping_the_stream_closes_the_connection() {
 #[tokio::test]
 async fn an_error_closes_the_connection_while_the_stream_is_still_held() {
     let mut upstream = FakeUpstream::start(vec![Act::Send([event_stream(), chunk("a")].concat()), Act::Hang]).await;
-    let mut steps = providers().call(call(upstream.url()));
+    let mut steps = impatient("a").call(call(upstream.url()));
     while let Some(Ok(_)) = steps.next().await {}
     upstream.request().await;
     assert_eq!(upstream.next().await, Saw::Closed);
