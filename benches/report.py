@@ -74,7 +74,8 @@ class Page:
             ("idle connection, subscribed to one world, one of 10,000", 4, 1.5, "KB", times([v / 1000 for v in self.all("idle")]), False),
             ("user with a connection and a world of their own that sleeps, one of 10,000", 8, 3, "KB",
              times([v / 1000 for v in self.all("own worlds")]), False),
-            ("handshake to the first frame, CPU", 150, 60, "µs", self.all("handshake"), False),
+            ("handshake to the first frame, CPU, one client after the other", 150, 60, "µs", self.all("handshake 1"), False),
+            ("the same, 16 clients at once", 150, 60, "µs", self.all("handshake 16"), False),
             ("decode of a chat frame (300 bytes), constraints included, against plain serde", 1.1, 0.8, "×", self.all("decode"), False),
             ("durable messages acknowledged, 256 worlds at once, against one after the other", 15, 40, "×",
              [many / one for many, one in zip(self.all("durable 256"), self.all("durable 1"))], True),
@@ -96,8 +97,8 @@ class Page:
 
     def figures(self):
         parts = [
-            table("CPU of the server, µs per message", self, ["echo 1", "echo 16", "handshake"],
-                  ["echo, depth 1", "echo, depth 16", "handshake"]),
+            table("CPU of the server, µs per message", self, ["echo 1", "echo 16", "handshake 1", "handshake 16"],
+                  ["echo, depth 1", "echo, depth 16", "handshake", "handshake, 16 at once"]),
             "![Echo at depth 16](images/echo.svg)\n",
             table("CPU of the server, µs per delivery, one event to 1,000 connections", self,
                   ["fan-out 1", "fan-out 16", "fan-out 16, as long"],

@@ -65,8 +65,9 @@ def flatness(size, running):
 
 
 def handshakes(size, running):
-    for server in running(ECHO):
-        yield "handshake", server.name, play(server, "handshake", messages=int(2_000 * size))["cpu"]
+    for depth in (1, 16):
+        for server in running(ECHO):
+            yield f"handshake {depth}", server.name, play(server, "handshake", depth=depth, messages=int(2_000 * size))["cpu"]
 
 
 def refusals(size, running):

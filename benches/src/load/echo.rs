@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Instant};
 
+use futures_util::future::try_join_all;
+
 use super::{
     Failure,
     options::Options,
@@ -93,14 +95,16 @@ pub async fn greeted(address: SocketAddr, dialect: &str) -> Result<Socket, Failu
     Ok(socket)
 }
 
-/// `--messages` times: connect, shake hands, read the first frame if there is one, and leave.
+/// `--messages` times: connect, shake hands, read the first frame if there is one, and leave; `--depth` of them at once.
 pub async fn handshake(options: &Options) -> Result<(), Failure> {
     let (address, dialect) = (options.address()?, options.text("dialect").unwrap_or("plain").to_owned());
-    let count: u64 = options.get("messages", 2_000)?;
+    let depth: u64 = options.get("depth", 1)?;
+    let rounds = options.get("messages", 2_000_u64)? / depth;
+    let count = rounds * depth;
     wait_for_start()?;
     let started = Instant::now();
-    for _ in 0..count {
-        greeted(address, &dialect).await?;
+    for _ in 0..rounds {
+        try_join_all((0..depth).map(|_| greeted(address, &dialect))).await?;
     }
     report(&format!(r#""messages":{count},"seconds":{:.3}"#, started.elapsed().as_secs_f64()))
 }
