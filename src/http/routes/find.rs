@@ -118,8 +118,18 @@ mod tests {
 
     #[test]
     fn other_paths_and_methods_are_told_apart() {
-        for path in ["/nothing", "/worlds/", "/worlds//agents", "//", "", "*", "/schema/", "/worlds/w/agents/a/b", "/schema", "/Worlds"]
-        {
+        for path in [
+            "/nothing",
+            "/worlds/",
+            "/worlds//agents",
+            "//",
+            "",
+            "*",
+            "/schema/",
+            "/worlds/w/agents/a/b",
+            "/schema",
+            "/Worlds",
+        ] {
             let found = find("GET", path);
             assert!(path.is_empty() || found == Err(Unrouted::NotFound), "{path}: {found:?}");
         }
