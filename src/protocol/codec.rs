@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    ClientFrame, ClientMessageType, Encode, FrameId, ServerFrame, coherence, strict, validator,
+    ClientFrame, ClientMessageType, Encode, FrameId, ServerFrame, coherence, reader, strict, validator,
     violation::{Compiled, MAX_VIOLATIONS, Rejection},
 };
 
@@ -42,7 +42,12 @@ pub fn disagreements() -> u64 {
 
 /// Reads one frame of a client. `text` is at most as long as the transport's frame limit.
 pub fn decode_client(text: &str) -> Result<ClientFrame, Rejection> {
-    match serde_json::from_str::<ClientFrame>(text) {
+    let usual = reader::read::<ClientFrame>(text);
+    debug_assert!(
+        usual.as_ref().is_none_or(|usual| serde_json::from_str(text).is_ok_and(|frame: ClientFrame| frame == *usual)),
+        "a frame is read in two ways"
+    );
+    match usual.map_or_else(|| serde_json::from_str(text), Ok) {
         Ok(frame) => {
             // Nothing in it may hold what a client likes, so it is not deeper than its schema.
             debug_assert!(!strict::too_deep(text), "a field of a client's frame takes any JSON");

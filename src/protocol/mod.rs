@@ -21,6 +21,7 @@ mod object;
 mod patch;
 mod pattern;
 pub mod published;
+mod reader;
 mod scalar;
 mod strict;
 mod timestamp;
