@@ -6,10 +6,8 @@ use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::{
@@ -35,7 +33,7 @@ impl Listening {
         if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(self.send_buffer)) {
             tracing::warn!(%error, "failed to set socket options");
         }
-        let mut connections = JoinSet::new();
+        let connections = TaskTracker::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -49,11 +47,11 @@ impl Listening {
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 () = self.shutdown.reached(Phase::Closing) => break,
             }
         }
-        while connections.join_next().await.is_some() {}
+        connections.close();
+        connections.wait().await;
     }
 
     fn serve(&self, stream: TcpStream, peer: Peer) -> impl Future<Output = ()> + use<> {
