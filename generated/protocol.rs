@@ -189,7 +189,8 @@ json_schema!(
 );
 
 /// A change of an agent's configuration, as a merge patch: what is absent stays as it is, null unsets. A
-/// change of `provider` or `baseUrl` drops a key that the agent has inherited from its template.
+/// change of `provider` or `baseUrl` that brings no `apiKey` drops the one that the agent has, its template's
+/// or its own.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct AgentConfigUpdate {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -2795,7 +2796,7 @@ pub struct Health {
     /// Worlds of users, templates not among them.
     pub worlds: Count,
     pub messages: MessageStats,
-    /// Requests and replies since the start that failed through a fault of the server's or a provider's.
+    /// Requests since the start that were answered with an error, over WebSocket and HTTP.
     pub errors: Count,
 }
 
@@ -3332,7 +3333,7 @@ impl Encode for MessagePayload {
 
 json_schema!(MessagePayload, DisplayName, MessageId);
 
-/// Chat messages and replies.
+/// Messages that clients sent over WebSocket, pings included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MessageStats {
     /// Since the start.

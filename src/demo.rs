@@ -35,7 +35,7 @@ pub struct Unprepared(String);
 pub async fn prepare(app: &App, token: &SessionToken) -> Result<(), Unprepared> {
     let prepared = async {
         let user = UserId::trusted(USER.to_owned());
-        app.identities.admit(&user, token).await?;
+        app.identities.add(&user, token).await?;
         let name = WorldName::trusted(WORLD.to_owned());
         if app.worlds.find(user.as_str(), &name).await?.is_none() {
             let template = TemplateName::trusted(TEMPLATE.to_owned());

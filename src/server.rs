@@ -13,7 +13,7 @@ use std::{
 
 use axum::Router;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 
 use crate::{
     config::Config,
@@ -136,12 +136,22 @@ impl Server {
         };
         let accepting = tokio::spawn(accepting.run());
         let upkeep = tokio::spawn(upkeep::run(app.clone(), config.user_retention, config.grace));
-        if let Err(failure) = app.worlds.resume().await {
-            failure.log();
+        let mut stop = std::pin::pin!(stop);
+        let mut stopping = false;
+        tokio::select! {
+            resumed = app.worlds.resume() => {
+                if let Err(failure) = resumed {
+                    failure.log();
+                }
+            }
+            // What waits is taken up at the next start.
+            _ = &mut stop => stopping = true,
         }
         let cluster = app.worlds.services.cluster.clone();
         let mut nodes = cluster.map(|cluster| app.join(&cluster, config.turns)).unwrap_or_default();
-        stop.await;
+        if !stopping {
+            stop.await;
+        }
         tracing::info!("draining");
         app.worlds.services.draining.store(true, Ordering::Relaxed);
         control.enter(Phase::Draining);
@@ -216,7 +226,13 @@ fn router(config: &Config, address: SocketAddr, app: &Arc<App>, shutdown: &Shutd
     });
     let rate = Some((config.connection_rate, config.connection_burst));
     let guard = http::Guard::new(address, &config.allow_host, &config.allow_origin, config.trust_proxy, rate);
-    let api = http::Http { app: app.clone(), shutdown: shutdown.clone(), max_body: config.max_body_bytes };
+    let api = http::Http {
+        app: app.clone(),
+        shutdown: shutdown.clone(),
+        max_body: config.max_body_bytes,
+        patience: config.stuck_timeout,
+        imports: Semaphore::new(http::IMPORTS),
+    };
     http::router(Arc::new(api), Arc::new(guard), ws::router(ws))
 }
 

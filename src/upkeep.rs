@@ -8,6 +8,7 @@ use std::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
+    log::USE_GRAIN_MS,
     session::App,
     world::{now_ms, storage},
 };
@@ -45,7 +46,8 @@ async fn expire_users(app: &App, retention: Duration) -> Result<(), crate::error
         log.touch_user(&user, now_ms()).await.map_err(storage)?;
     }
     loop {
-        let before = now_ms() - retention.as_millis() as i64;
+        // What was written of the last use may be that much too early.
+        let before = now_ms() - USE_GRAIN_MS - retention.as_millis() as i64;
         let expired = log.expire_users(before, USERS_AT_ONCE).await.map_err(storage)?;
         for user in &expired {
             tracing::info!(user = user.user.as_str(), worlds = user.worlds.len(), "user expired");

@@ -116,11 +116,12 @@ settings! {
     lease: Duration ["TIME", lease] = seconds(10);
 
     "Who may use it" =>
-    /// Web origin whose pages may connect, besides those of this machine, as `https://app.example.com`; `*` for all
+    /// Web origin whose pages may connect, as `https://app.example.com`; `*` for all. Besides the server's own pages, and,
+    /// as long as it listens on loopback, all of this machine, whatever their port
     allow_origin: Vec<String> ["ORIGIN", origins] = Vec::new();
-    /// Name under which the server may be reached, besides this machine's own, as `chat.example.com`; `*` for all
+    /// Name under which the server may be reached, besides `localhost` and addresses, as `chat.example.com`; `*` for all
     allow_host: Vec<String> ["HOST", hosts] = Vec::new();
-    /// Model servers to which clients may point agents, as `[scheme://]host[:port]`, `*.example.com` or `10.0.0.0/8`.
+    /// Model servers to which clients and templates may point agents, as `[scheme://]host[:port]`, `*.example.com` or `10.0.0.0/8`.
     /// This machine is allowed as long as the server listens on loopback
     allow_base_url: Vec<String> ["PATTERN", base_urls] = Vec::new();
     /// Believe the X-Forwarded-… headers: for a server that only a proxy can reach
@@ -132,7 +133,7 @@ settings! {
     "Limits" =>
     /// Largest WebSocket frame, in bytes
     max_frame_bytes: usize ["BYTES", between(KIB, MIB)] = 64 * KIB;
-    /// Largest body of an HTTP request, in bytes
+    /// Largest body of an HTTP request, in bytes; an import may always have 64 MiB
     max_body_bytes: usize ["BYTES", between(KIB, MIB)] = 64 * KIB;
     /// Chat messages of one user per second
     chat_rate: f64 ["NUMBER", between(0.001, 1e6)] = 20.0;
@@ -160,7 +161,8 @@ settings! {
     handshake_timeout: Duration ["TIME"] = seconds(10);
     /// Time without a message after which a client is sent away, or `never`
     idle_timeout: Option<Duration> ["TIME"] = None;
-    /// Time after which a client that takes no byte of what waits for it is sent away
+    /// Time after which a client that takes no byte of what waits for it, or sends none of the body it has begun, is sent
+    /// away
     stuck_timeout: Duration ["TIME"] = seconds(30);
 
     "Worlds and users" =>
@@ -176,7 +178,7 @@ settings! {
     snapshot_every: u64 ["NUMBER", between(1, 1_000_000)] = 1_000;
     /// How long a user is remembered after the last use
     user_retention: Duration ["TIME"] = seconds(30 * DAY);
-    /// How long running replies may go on when the server is told to stop
+    /// How long stopping may take; running replies may go on for at least four fifths of it
     drain_timeout: Duration ["TIME"] = seconds(20);
 
     "Models" =>

@@ -3,6 +3,7 @@ use std::{ffi::OsString, fs, time::Duration};
 use clap::Command;
 
 use super::*;
+use crate::documented::documented;
 
 /// Reads the settings from a file, an environment and a command line.
 fn load(file: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Result<Config, String> {
@@ -138,15 +139,8 @@ fn what_a_default_shows_is_what_it_is_read_from() {
     }
 }
 
-/// docs/CONFIGURATION.md holds the table of all settings. `UPDATE=1` writes it anew.
 #[test]
-fn the_documents_name_every_setting() {
-    const BEGIN: &str = "<!-- settings: made by `UPDATE=1 cargo test config` -->\n";
-    const END: &str = "<!-- end of settings -->\n";
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
-    let text = fs::read_to_string(path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (committed, after) = rest.split_once(END).unwrap();
+fn every_setting_is_documented() {
     let mut table = String::new();
     let mut heading = "";
     for setting in SETTINGS {
@@ -161,9 +155,5 @@ fn the_documents_name_every_setting() {
         table += &format!("| `{}` | {} | {default} |\n", setting.name(), setting.sentence());
     }
     table += "\n";
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-    } else {
-        assert_eq!(committed, table, "docs/CONFIGURATION.md is stale; run: UPDATE=1 cargo test config");
-    }
+    documented("settings", &table);
 }

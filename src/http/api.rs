@@ -24,7 +24,7 @@ impl Api for Http {
     }
 
     async fn get_metrics(&self, _: GetMetrics<Context>) -> Result<GetMetricsAnswer<Payload>, Failure> {
-        Ok(GetMetricsAnswer::Ok(Payload::Open(self.metrics().await?.into())))
+        Ok(GetMetricsAnswer::Ok(Payload::Open(self.metrics().await.into())))
     }
 
     async fn create_session(&self, _: CreateSession<Context>) -> Result<CreateSessionAnswer, Failure> {

@@ -50,7 +50,7 @@ impl Http {
         let subscription = Subscription::new(cell, Filter::chat(), None)?.start_after(before);
         let head = [connected(&caller, new_token.clone()), acknowledged(&accepted)];
         let events = self.chat_events(entered, subscription, head, accepted.message_id, options);
-        Ok((sse::body(events, self.shutdown.clone()), new_token))
+        Ok((sse::body(events, caller.revocation.clone(), self.shutdown.clone()), new_token))
     }
 
     /// The world to chat in: the caller's, or a new one from the template of that name; a caller without a token

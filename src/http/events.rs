@@ -45,7 +45,7 @@ impl Http {
                 "a stream goes on after a cursor: before is for pages",
             ));
         }
-        let (_, Entered { cell, presence }) = self.own(context, world).await?;
+        let (caller, Entered { cell, presence }) = self.own(context, world).await?;
         let from = match &after {
             Some(after) => cell.check_resumable(after).await?,
             None => cell.hub.head(),
@@ -64,7 +64,7 @@ impl Http {
                 }
             }
         };
-        Ok(sse::body(events, self.shutdown.clone()))
+        Ok(sse::body(events, caller.revocation.clone(), self.shutdown.clone()))
     }
 
     pub async fn page(
@@ -84,7 +84,7 @@ impl Http {
                 return Err(Failure::new(ErrorCode::InvalidMessage, "give before or after, not both"));
             }
             (None, Some(after)) => forward(cell, cell.check_resumable(&after).await?, limit, &filter).await?,
-            (Some(before), None) => backward(cell, cell.resume_at(&before)?, limit, &filter).await?,
+            (Some(before), None) => backward(cell, cell.page_before(&before)?, limit, &filter).await?,
             (None, None) => backward(cell, cell.hub.head() + 1, limit, &filter).await?,
         };
         Ok(EventPage {

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,6 +20,8 @@ use super::{
 use crate::{error::Failure, peer::Peer, problem::problem, protocol::ErrorCode, session::Rates};
 
 pub struct Guard {
+    /// Nobody but this machine reaches the server.
+    local: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
     trust_proxy: bool,
@@ -36,29 +38,15 @@ impl Guard {
         trust_proxy: bool,
         rate: Option<(f64, f64)>,
     ) -> Self {
-        let port = listen.port();
-        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
-        if !listen.ip().is_unspecified() && !listen.ip().is_loopback() {
-            names.push(match listen.ip() {
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            });
-        }
-        let own: Vec<_> = names.iter().map(|name| format!("{name}:{port}")).collect();
-        let mut allowed_origins: Vec<_> = own.iter().map(|host| format!("http://{host}")).collect();
-        allowed_origins.extend(origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()));
-        let mut allowed_hosts = own;
-        if port == 80 {
-            allowed_origins.extend(names.iter().map(|name| format!("http://{name}")));
-            allowed_hosts.extend(names);
-        }
-        allowed_hosts.extend(hosts.iter().map(|host| host.to_ascii_lowercase()));
-        let new_connections = rate.filter(|_| !listen.ip().is_loopback()).map(|(rate, burst)| Rates::new(rate, burst));
-        Self { hosts: allowed_hosts, origins: allowed_origins, trust_proxy, new_connections }
+        let local = listen.ip().is_loopback();
+        let lower =
+            |names: &[String]| names.iter().map(|name| name.trim_end_matches('/').to_ascii_lowercase()).collect();
+        let new_connections = rate.filter(|_| !local).map(|(rate, burst)| Rates::new(rate, burst));
+        Self { local, hosts: lower(hosts), origins: lower(origins), trust_proxy, new_connections }
     }
 
     /// `open`: pages of every origin may read what is asked for.
-    fn check(&self, peer: &Peer, headers: &HeaderMap, authority: Option<&str>, open: bool) -> Result<(), Failure> {
+    fn check(&self, peer: &Peer, headers: &HeaderMap, host: &Host, open: bool) -> Result<(), Failure> {
         if peer.activity.first_request()
             && let Some(rates) = &self.new_connections
             && let Err(after_ms) = rates.take(self.client(peer, headers))
@@ -66,17 +54,12 @@ impl Guard {
             let text = "too many new connections from this address";
             return Err(Failure::new(ErrorCode::RateLimited, text).retry_after_ms(after_ms));
         }
-        let forwarded = headers.get("x-forwarded-host").filter(|_| self.trust_proxy);
-        let host = match forwarded.or_else(|| headers.get(header::HOST)) {
-            Some(host) => host.to_str().unwrap_or_default(),
-            None => authority.unwrap_or_default(),
-        };
         if !self.allows_host(host) {
             let text = "this server does not serve that host; the operator can allow it with --allow-host";
             return Err(Failure::new(ErrorCode::PermissionDenied, text));
         }
         match headers.get(header::ORIGIN) {
-            Some(origin) if !open && !self.allows_origin(origin.to_str().unwrap_or_default()) => {
+            Some(origin) if !open && !self.allows_origin(origin, host) => {
                 let text =
                     "pages of that origin may not use this server; the operator can allow it with --allow-origin";
                 Err(Failure::new(ErrorCode::PermissionDenied, text))
@@ -86,31 +69,71 @@ impl Guard {
     }
 
     /// Who may read the answer, of those that [`Guard::check`] lets pass.
-    fn readers(&self, headers: &HeaderMap, open: bool) -> Readers {
+    fn readers(&self, headers: &HeaderMap, host: &Host, open: bool) -> Readers {
         match headers.get(header::ORIGIN) {
             _ if open => Readers::Everyone,
-            Some(origin) if self.allows_origin(origin.to_str().unwrap_or_default()) => Readers::Origin(origin.clone()),
+            Some(origin) if self.allows_origin(origin, host) => Readers::Origin(origin.clone()),
             _ => Readers::Own,
         }
     }
 
-    fn allows_host(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
-        // An allowed host without a port is allowed on any.
-        self.hosts.iter().any(|allowed| *allowed == host || allowed == name || allowed == "*")
+    /// What the client, or the proxy that is trusted, takes this server for.
+    fn host(&self, headers: &HeaderMap, authority: Option<&str>) -> Host {
+        let forwarded = headers.get("x-forwarded-host").filter(|_| self.trust_proxy);
+        Host::read(match forwarded.or_else(|| headers.get(header::HOST)) {
+            Some(host) => host.to_str().unwrap_or_default(),
+            None => authority.unwrap_or_default(),
+        })
     }
 
-    fn allows_origin(&self, origin: &str) -> bool {
-        let origin = origin.to_ascii_lowercase();
-        self.origins.iter().any(|allowed| *allowed == origin || allowed == "*")
+    fn allows_host(&self, host: &Host) -> bool {
+        self.knows_host(host) || (!host.name.is_empty() && self.hosts.iter().any(|allowed| allowed == "*"))
+    }
+
+    /// Whether no stranger can have pointed that name here: it is an address, this machine's own, or the operator's.
+    fn knows_host(&self, host: &Host) -> bool {
+        // An allowed host without a port is allowed on any.
+        let named = |allowed: &String| *allowed == host.name || *allowed == host.whole;
+        host.address.is_some() || host.name == "localhost" || self.hosts.iter().any(named)
+    }
+
+    fn allows_origin(&self, origin: &HeaderValue, host: &Host) -> bool {
+        let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+        let from = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme)).map(Host::read);
+        let own = from.as_ref().is_some_and(|from| from.whole == host.whole && self.knows_host(host));
+        let near = self.local && from.as_ref().is_some_and(Host::is_loopback);
+        own || near || self.origins.iter().any(|allowed| *allowed == origin || allowed == "*")
     }
 
     /// The client's address: the one that the proxy saw, if there is one that is trusted.
     fn client(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
-        let forwarded = headers.get("x-forwarded-for").filter(|_| self.trust_proxy);
+        // Proxies add to the last line, or a line.
+        let forwarded = headers.get_all("x-forwarded-for").iter().next_back().filter(|_| self.trust_proxy);
         let last = forwarded.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
         last.unwrap_or_else(|| peer.ip())
+    }
+}
+
+/// What stands in a `Host` header, in small letters; nothing where that is no host.
+#[derive(Default)]
+struct Host {
+    /// With its port.
+    whole: String,
+    name: String,
+    /// The name, if it is one.
+    address: Option<IpAddr>,
+}
+
+impl Host {
+    fn read(text: &str) -> Self {
+        let Ok(authority) = text.parse::<Authority>() else { return Self::default() };
+        let name = authority.host().to_ascii_lowercase();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        Self { whole: text.to_ascii_lowercase(), name, address }
+    }
+
+    fn is_loopback(&self) -> bool {
+        self.name == "localhost" || self.address.is_some_and(|address| address.is_loopback())
     }
 }
 
@@ -119,7 +142,7 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
     let Some(peer) = request.extensions().get::<Peer>() else {
         return problem(Failure::internal("request without a peer")).into_response();
     };
-    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let host = guard.host(request.headers(), request.uri().authority().map(|authority| authority.as_str()));
     let asked = cors::is_preflight(request.method(), request.headers());
     let method = match request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) {
         Some(method) if asked => method.to_str().unwrap_or_default(),
@@ -127,8 +150,8 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
     };
     let found = routes::find(method, request.uri().path());
     let open = found.is_ok_and(|found| documents::is_document(found.operation));
-    let readers = guard.readers(request.headers(), open);
-    let mut response = match guard.check(peer, request.headers(), authority, open) {
+    let readers = guard.readers(request.headers(), &host, open);
+    let mut response = match guard.check(peer, request.headers(), &host, open) {
         Ok(()) if asked => cors::preflight(),
         Ok(()) => next.run(request).await,
         Err(failure) => problem(failure).into_response(),
@@ -146,7 +169,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
         let headers: HeaderMap =
             headers.collect::<Vec<(header::HeaderName, header::HeaderValue)>>().into_iter().collect();
-        guard.check(&peer, &headers, None, false).is_ok()
+        guard.check(&peer, &headers, &guard.host(&headers, None), false).is_ok()
     }
 
     #[test]
@@ -157,16 +180,26 @@ mod tests {
             (true, &[("host", "LOCALHOST:3001")]),
             (true, &[("host", "127.0.0.1:3001")]),
             (true, &[("host", "[::1]:3001")]),
-            (false, &[("host", "localhost:3002")]),
-            (false, &[("host", "localhost")]),
+            (true, &[("host", "[::1]")]),
+            (true, &[("host", "localhost")]),
+            (true, &[("host", "192.168.1.5:8080")]),
             (false, &[("host", "evil.example:3001")]),
             (false, &[("host", "localhost.evil.example:3001")]),
+            (false, &[("host", "127.0.0.1.evil.example")]),
+            (false, &[("host", "")]),
+            (false, &[("host", "local host")]),
             (false, &[]),
             (true, &[("host", "localhost:3001"), ("origin", "http://localhost:3001")]),
             (true, &[("host", "localhost:3001"), ("origin", "http://127.0.0.1:3001")]),
-            (false, &[("host", "localhost:3001"), ("origin", "https://localhost:3001")]),
-            (false, &[("host", "localhost:3001"), ("origin", "http://localhost:5173")]),
+            (true, &[("host", "localhost:3001"), ("origin", "http://localhost:5173")]),
+            (true, &[("host", "localhost:3001"), ("origin", "https://[::1]:5173")]),
+            (false, &[("host", "localhost:3001"), ("origin", "http://192.168.1.5:3001")]),
+            (false, &[("host", "localhost:3001"), ("origin", "https://evil.example")]),
+            (false, &[("host", "localhost:3001"), ("origin", "http://localhost.evil.example")]),
+            (false, &[("host", "localhost:3001"), ("origin", "localhost:3001")]),
             (false, &[("host", "localhost:3001"), ("origin", "null")]),
+            (false, &[("host", "localhost:3001"), ("origin", "")]),
+            (false, &[("host", "evil.example"), ("origin", "http://evil.example")]),
             (false, &[("host", "evil.example"), ("x-forwarded-host", "localhost:3001")]),
         ] {
             assert_eq!(verdict(&guard, headers), allowed, "{headers:?}");
@@ -182,12 +215,25 @@ mod tests {
             (true, &[("host", "agents.example")][..]),
             (true, &[("host", "agents.example:8443")]),
             (true, &[("host", "10.0.0.1:80"), ("x-forwarded-host", "agents.example")]),
-            (true, &[("host", "agents.example"), ("origin", "https://app.example")]),
-            (false, &[("host", "agents.example"), ("origin", "http://app.example")]),
             (true, &[("host", "localhost")]),
+            (true, &[("host", "agents.example"), ("origin", "https://app.example")]),
+            (true, &[("host", "agents.example"), ("origin", "https://agents.example")]),
+            (true, &[("host", "n1"), ("x-forwarded-host", "agents.example"), ("origin", "https://agents.example")]),
+            (true, &[("host", "10.0.0.1"), ("origin", "http://10.0.0.1")]),
+            (false, &[("host", "agents.example"), ("origin", "http://app.example")]),
+            (false, &[("host", "agents.example"), ("origin", "https://agents.example:8443")]),
+            (false, &[("host", "10.0.0.1"), ("origin", "http://10.0.0.1:8080")]),
+            (false, &[("host", "localhost"), ("origin", "http://localhost:5173")]),
         ] {
             assert_eq!(verdict(&guard, headers), allowed, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn where_every_host_is_allowed_a_page_of_that_name_is_not() {
+        let guard = Guard::new("127.0.0.1:3001".parse().unwrap(), &["*".to_owned()], &[], false, None);
+        assert!(verdict(&guard, &[("host", "evil.example")]));
+        assert!(!verdict(&guard, &[("host", "evil.example"), ("origin", "http://evil.example")]));
     }
 
     #[test]
@@ -198,6 +244,8 @@ mod tests {
         assert!(from("203.0.113.1"));
         assert!(!from("203.0.113.1"));
         assert!(!from("198.51.100.7, 203.0.113.1"));
+        let lines = [("host", "h"), ("x-forwarded-for", "198.51.100.8"), ("x-forwarded-for", "203.0.113.1")];
+        assert!(!verdict(&guard, &lines));
         assert!(from("203.0.113.2"));
     }
 }

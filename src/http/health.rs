@@ -7,18 +7,15 @@ use tokio::runtime::Handle;
 use super::Http;
 use crate::{
     error::Failure,
+    log::Counts,
     protocol::{ConnectionStats, Count, Health, HealthStatus, MessageStats, Rate, Seconds, codec},
     shutdown::Phase,
-    world::storage,
 };
 
 impl Http {
     pub async fn health(&self) -> Result<Health, Failure> {
         let stats = &self.app.stats;
-        // A health check that fails where storage does would hide everything else.
-        let counts = self.app.worlds.services.log.counts().await;
-        let cut_off = self.app.worlds.services.is_cut_off();
-        let failing = cut_off || stats.storage_failing.load(Ordering::Relaxed) || counts.is_err();
+        let (counts, failing) = self.stored().await;
         let status = match (self.shutdown.phase(), failing) {
             (Phase::Draining | Phase::Closing, _) => HealthStatus::Draining,
             (Phase::Serving, true) => HealthStatus::Degraded,
@@ -44,16 +41,25 @@ impl Http {
         })
     }
 
+    /// What is stored, unless storage cannot be asked: a health check that fails with it would hide everything else.
+    /// And whether storage fails.
+    async fn stored(&self) -> (Option<Counts>, bool) {
+        let counts = self.app.worlds.services.log.counts().await.ok();
+        let cut_off = self.app.worlds.services.is_cut_off();
+        let failing = cut_off || self.app.stats.storage_failing.load(Ordering::Relaxed) || counts.is_none();
+        (counts, failing)
+    }
+
     /// The metrics in Prometheus' text format (version 0.0.4).
-    pub async fn metrics(&self) -> Result<String, Failure> {
+    pub async fn metrics(&self) -> String {
         let stats = &self.app.stats;
         let services = &self.app.worlds.services;
-        let counts = services.log.counts().await.map_err(storage)?;
+        let (counts, failing) = self.stored().await;
         let counters = &services.counters;
         let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed) as f64;
-        let mut text = String::with_capacity(4_096);
-        for (name, kind, help, value) in [
+        let mut metrics = vec![
             ("uptime_seconds", "gauge", "Time since the server started.", stats.uptime_seconds()),
+            ("degraded", "gauge", "Whether storage fails: 1 or 0.", f64::from(failing)),
             ("connections", "gauge", "Open WebSocket connections.", load(&stats.connections_active)),
             ("connections_total", "counter", "WebSocket connections accepted.", load(&stats.connections_total)),
             ("streams", "gauge", "Open streams of server-sent events.", load(&stats.streams_active)),
@@ -68,9 +74,6 @@ impl Http {
                 "Verdicts of typed parse and schema that differ: a bug.",
                 codec::disagreements() as f64,
             ),
-            ("sessions", "gauge", "Stored sessions.", counts.sessions as f64),
-            ("users", "gauge", "Stored users.", counts.users as f64),
-            ("worlds", "gauge", "Stored worlds.", counts.worlds as f64),
             ("worlds_loaded", "gauge", "Worlds whose state is in memory.", self.app.worlds.loaded().len() as f64),
             ("events_total", "counter", "Events appended to logs.", load(&counters.events)),
             ("messages_total", "counter", "Messages posted in worlds.", load(&counters.messages)),
@@ -80,13 +83,22 @@ impl Http {
             ("turns_running", "gauge", "Turns that run now.", services.gate.running() as f64),
             ("outbox_bytes", "gauge", "Bytes that wait for subscribers.", self.app.worlds.waiting_bytes() as f64),
             ("tasks", "gauge", "Tasks that are alive.", Handle::current().metrics().num_alive_tasks() as f64),
-        ] {
+        ];
+        if let Some(counts) = counts {
+            metrics.extend([
+                ("sessions", "gauge", "Stored sessions.", counts.sessions as f64),
+                ("users", "gauge", "Stored users.", counts.users as f64),
+                ("worlds", "gauge", "Stored worlds.", counts.worlds as f64),
+            ]);
+        }
+        let mut text = String::with_capacity(4_096);
+        for (name, kind, help, value) in metrics {
             // Writing to a string cannot fail.
             let _ = write!(
                 text,
                 "# HELP agent_world_{name} {help}\n# TYPE agent_world_{name} {kind}\nagent_world_{name} {value}\n"
             );
         }
-        Ok(text)
+        text
     }
 }

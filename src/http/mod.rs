@@ -3,6 +3,7 @@
 
 mod agents;
 mod api;
+mod body;
 mod caller;
 mod chat;
 mod cors;
@@ -19,7 +20,10 @@ mod sse;
 mod transfer;
 mod worlds;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -29,7 +33,7 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 pub use caller::Context;
 use embedded::{Embedded, Serving};
@@ -41,11 +45,13 @@ use crate::{
     problem::{ProblemResponse, problem},
     protocol::ErrorCode,
     session::App,
-    shutdown::Shutdown,
+    shutdown::{RETRY_AFTER_MS, Shutdown},
 };
 
 /// An import is as large as a world's log.
 const MAX_IMPORT: usize = 64 * 1024 * 1024;
+/// Imports that are read at the same time.
+pub const IMPORTS: usize = 4;
 
 /// What every request needs.
 pub struct Http {
@@ -53,6 +59,10 @@ pub struct Http {
     pub shutdown: Shutdown,
     /// Bytes of the largest body that is read.
     pub max_body: usize,
+    /// Time in which at least a piece of a body has to come.
+    pub patience: Duration,
+    /// Places for [`IMPORTS`].
+    pub imports: Semaphore,
 }
 
 /// A body that is no JSON of the schema.
@@ -87,7 +97,7 @@ pub fn router(http: Arc<Http>, guard: Arc<Guard>, others: Router) -> Router {
 
 async fn answer(State(http): State<Arc<Http>>, request: Request) -> Response {
     http.app.stats.requests.fetch_add(1, Ordering::Relaxed);
-    let mut response = match serve(&http, request).await {
+    let mut response = match serve(http.clone(), request).await {
         Ok(response) => response,
         Err(refused) => refused.into_response(),
     };
@@ -98,7 +108,7 @@ async fn answer(State(http): State<Arc<Http>>, request: Request) -> Response {
     response
 }
 
-async fn serve(http: &Http, request: Request) -> Result<Response, ProblemResponse> {
+async fn serve(http: Arc<Http>, request: Request) -> Result<Response, ProblemResponse> {
     let (parts, body) = request.into_parts();
     let found = routes::find(parts.method.as_str(), parts.uri.path()).map_err(unrouted)?;
     let context = Context { headers: parts.headers.clone() };
@@ -106,9 +116,22 @@ async fn serve(http: &Http, request: Request) -> Result<Response, ProblemRespons
         // Who is nobody learns nothing of what else is wrong.
         context.require_token().map_err(problem)?;
     }
+    let _importing = if found.operation == Operation::ImportWorld {
+        // What is so much larger than everything else is taken of those who are known, and of few at a time.
+        http.require_writer(&context).await.map_err(problem)?;
+        Some(http.imports.try_acquire().map_err(|_| problem(too_many_imports()))?)
+    } else {
+        None
+    };
     let limit = if found.operation == Operation::ImportWorld { MAX_IMPORT } else { http.max_body };
-    let body = read(body, limit).await.map_err(problem)?;
-    let reply = routes::call(http, context, &found, parts.uri.query(), &parts.headers, body).await.map_err(problem)?;
+    let body = body::read(body, limit, http.patience).await.map_err(problem)?;
+    // hyper drops what it waits for when the client leaves. What was begun is done all the same, to its end.
+    let served = http.clone();
+    let answering = tokio::spawn(async move {
+        let reply = routes::call(&*served, context, &found, parts.uri.query(), &parts.headers, body).await?;
+        Ok::<_, Failure>((reply, parts))
+    });
+    let (reply, parts) = answering.await.map_err(Failure::internal).flatten().map_err(problem)?;
     let mut response = respond(reply, &parts.headers);
     if parts.method == Method::HEAD {
         // A stream that nobody reads must not stay open.
@@ -117,18 +140,9 @@ async fn serve(http: &Http, request: Request) -> Result<Response, ProblemRespons
     Ok(response)
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let mut source: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = source {
-            if error.is::<http_body_util::LengthLimitError>() {
-                let text = format!("the body is larger than {limit} bytes");
-                return Failure::new(ErrorCode::PayloadTooLarge, text);
-            }
-            source = error.source();
-        }
-        Failure::new(ErrorCode::InvalidMessage, "the body could not be read to its end")
-    })
+fn too_many_imports() -> Failure {
+    let text = format!("{IMPORTS} worlds are being imported already");
+    Failure::new(ErrorCode::Overloaded, text).retry_after_ms(RETRY_AFTER_MS)
 }
 
 fn respond(reply: Reply<Payload>, request: &HeaderMap) -> Response {

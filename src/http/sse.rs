@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     protocol::{Cursor, Draining, RetryAfterMs, ServerFrame, ServerMessage, Status, StatusDraining, codec},
+    session::{Revocation, unknown_token},
     shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
     world::{now_ms, timestamp},
 };
@@ -47,9 +48,9 @@ pub fn push(message: impl Into<ServerMessage>) -> Bytes {
     })
 }
 
-/// The body that carries `events`; comments keep it alive, and it ends when the server does.
-pub fn body(events: impl Stream<Item = Bytes> + Send + 'static, shutdown: Shutdown) -> Body {
-    Body::from_stream(alive(events, shutdown))
+/// The body that carries `events`; comments keep it alive. It ends when the server does, or the caller's token.
+pub fn body(events: impl Stream<Item = Bytes> + Send + 'static, revocation: Revocation, shutdown: Shutdown) -> Body {
+    Body::from_stream(alive(events, revocation, shutdown))
 }
 
 /// Headers that keep proxies from storing or gathering a stream.
@@ -60,6 +61,7 @@ pub fn headers(headers: &mut HeaderMap) {
 
 fn alive(
     events: impl Stream<Item = Bytes> + Send,
+    mut revocation: Revocation,
     mut shutdown: Shutdown,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
@@ -72,6 +74,10 @@ fn alive(
                     None => return,
                 },
                 () = tokio::time::sleep(HEARTBEAT) => yield Ok(Bytes::from_static(b": alive\n\n")),
+                () = revocation.wait() => {
+                    yield Ok(event(None, &push(ServerMessage::Error(unknown_token().into()))));
+                    return;
+                }
                 () = shutdown.reached(expected) => {
                     if expected == Phase::Draining {
                         expected = Phase::Closing;

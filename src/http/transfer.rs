@@ -10,8 +10,8 @@ use super::{Context, Http, worlds::world};
 use crate::{
     error::Failure,
     log::{Draft, Limit, Record},
-    protocol::{ErrorCode, ErrorDetails, TemplateName, Title, Violation, Violations, World, WorldName},
-    world::{Entered, Event, storage},
+    protocol::{ErrorCode, ErrorDetails, TemplateName, Violation, Violations, World, WorldName},
+    world::{Entered, Event, Import, now_ms, storage},
 };
 
 const FORMAT: &str = "agent-world.export";
@@ -84,8 +84,9 @@ impl Http {
         if head.format != FORMAT || head.version > VERSION {
             return Err(invalid(at, "names another format, or a newer version of it"));
         }
+        let name = name.unwrap_or(head.world_name);
+        let mut import = Import::new(name.clone(), head.template_name.clone());
         let mut drafts = Vec::new();
-        let mut title = None;
         for (at, text) in lines {
             let Line { seq, id, at_ms, event } =
                 serde_json::from_str(text).map_err(|_| invalid(at, "is not a record of a log"))?;
@@ -94,25 +95,16 @@ impl Http {
             }
             let mut event =
                 Event::from_record(event.get().as_bytes()).map_err(|_| invalid(at, "holds no known event"))?;
-            event.check().map_err(|reason| invalid(at, reason))?;
-            // Keys are not exported, so there are none here.
-            if let Event::AgentCreated { agent } | Event::AgentUpdated { agent } = &mut event {
-                agent.config.has_api_key = false;
-            }
-            if (seq == 1) != matches!(event, Event::WorldCreated { .. }) {
-                return Err(invalid(at, "must be the creation of the world if it is the first, and only then"));
-            }
-            if let Event::WorldCreated { title: now, .. } | Event::WorldUpdated { title: now, .. } = &event {
-                title = now.clone();
-            }
-            let body = Bytes::from(event.to_record().map_err(Failure::internal)?);
-            drafts.push(Draft { id, at_ms, body });
+            import.take(id, at_ms, &mut event).map_err(|reason| invalid(at, &reason))?;
+            drafts.push(draft(id, at_ms, &event)?);
         }
         if drafts.is_empty() {
             return Err(invalid(at + 1, "is missing: a world has at least its creation"));
         }
-        let name = name.unwrap_or(head.world_name);
-        let title: Option<Title> = title;
+        let title = import.title();
+        for event in import.end() {
+            drafts.push(draft(Uuid::now_v7(), now_ms(), &event)?);
+        }
         let entered = self
             .app
             .worlds
@@ -120,6 +112,10 @@ impl Http {
             .await?;
         world(&entered.cell).await
     }
+}
+
+fn draft(id: Uuid, at_ms: i64, event: &Event) -> Result<Draft, Failure> {
+    Ok(Draft { id, at_ms, body: event.to_record().map_err(Failure::internal)?.into() })
 }
 
 fn line(value: &impl Serialize) -> Result<Bytes, Failure> {

@@ -57,6 +57,9 @@ pub struct WorldEntry {
     pub busy: bool,
 }
 
+/// A use of a user is written only if the last one written is older than this.
+pub const USE_GRAIN_MS: i64 = 60 * 60 * 1000;
+
 /// A user that was removed, and the worlds that went with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpiredUser {

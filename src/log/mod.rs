@@ -30,7 +30,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 pub use crate::secret::Secret;
-pub use directory::{Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, WorldEntry};
+pub use directory::{Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, USE_GRAIN_MS, WorldEntry};
 
 /// A world's identity: UUID v7, never reused, not even after the world was deleted.
 pub type WorldId = Uuid;

@@ -73,6 +73,15 @@ pub fn decode_server(text: &str) -> Result<ServerFrame, Rejection> {
     }
 }
 
+/// Holds a frame that was made of what somebody sent to what [`decode_server`] takes.
+pub fn check_server(frame: &ServerFrame) -> Result<(), Rejection> {
+    if let Err((pointer, rule)) = coherence::check(frame) {
+        return Err(Rejection::new(pointer, "coherence", None, rule));
+    }
+    let text = String::from_utf8(encode_once(frame)).map_err(|_| Rejection::new("", "syntax", None, "is not UTF-8"))?;
+    decode_server(&text).map(drop)
+}
+
 /// Makes the text of a frame, once for everyone who gets it.
 pub fn encode(frame: &ServerFrame) -> bytes::Bytes {
     encode_once(frame).into()

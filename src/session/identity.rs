@@ -35,12 +35,21 @@ pub struct Identity {
 pub struct Revocation(watch::Receiver<bool>);
 
 impl Revocation {
+    fn is_over(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Returns when it is revoked. Cancel-safe.
     pub async fn wait(&mut self) {
         if self.0.wait_for(|revoked| *revoked).await.is_err() {
             std::future::pending().await
         }
     }
+}
+
+/// Nobody's token, or nobody's any more.
+pub fn unknown_token() -> Failure {
+    Failure::new(ErrorCode::Unauthenticated, "the session token is unknown or was revoked")
 }
 
 pub struct Identities {
@@ -96,14 +105,13 @@ impl Identities {
 
     /// The user of a token; never a silent new one.
     pub async fn authenticate(&self, token: &str) -> Result<Identity, Failure> {
-        let unknown = || Failure::new(ErrorCode::Unauthenticated, "the session token is unknown or was revoked");
         // What is not of a token's form is not looked up.
-        let token = SessionToken::try_from(token.to_owned()).map_err(|_| unknown())?;
+        let token = SessionToken::try_from(token.to_owned()).map_err(|_| unknown_token())?;
         let hash = TokenHash::of(token.as_str());
         // Followed before it is looked up: a revocation in between is not missed.
         let revocation = self.used.lock().follow(hash);
         let user = self.log.find_session(hash, now_ms()).await.map_err(storage)?;
-        let user = UserId::try_from(user.ok_or_else(unknown)?).map_err(Failure::internal)?;
+        let user = UserId::try_from(user.ok_or_else(unknown_token)?).map_err(Failure::internal)?;
         Ok(Identity { user, revocation, unsaved: Mutex::new(None), _alive: None })
     }
 
@@ -113,10 +121,8 @@ impl Identities {
             && let hash = TokenHash::of(token.as_str())
             && let Some(user) = self.new_user(hash)
         {
-            self.admit(&user, &token).await?;
-            if let Some(token) = self.used.lock().tokens.get_mut(&hash) {
-                token.new = None;
-            }
+            let revocation = self.used.lock().follow(hash);
+            self.admit(&user, &token, &revocation).await?;
         }
         let known = self.authenticate(token).await;
         let (Some(cluster), Err(failure)) = (&self.cluster, &known) else { return known };
@@ -125,8 +131,10 @@ impl Identities {
         }
         // It may have been made on another node, for a connection there.
         let Ok(new) = SessionToken::try_from(token.to_owned()) else { return known };
-        let Some(user) = nodes::new_user(&**cluster, TokenHash::of(new.as_str())).await else { return known };
-        self.admit(&user, &new).await?;
+        let hash = TokenHash::of(new.as_str());
+        let revocation = self.used.lock().follow(hash);
+        let Some(user) = nodes::new_user(&**cluster, hash).await else { return known };
+        self.admit(&user, &new, &revocation).await?;
         self.authenticate(token).await
     }
 
@@ -141,23 +149,42 @@ impl Identities {
     pub async fn save(&self, identity: &Identity) -> Result<(), Failure> {
         let unsaved = identity.unsaved.lock().clone();
         if let Some(token) = unsaved {
-            self.admit(&identity.user, &token).await?;
+            self.admit(&identity.user, &token, &identity.revocation).await?;
             *identity.unsaved.lock() = None;
         }
         Ok(())
     }
 
-    /// Makes `token` one of the user's. To be repeated harmlessly.
-    pub async fn admit(&self, user: &UserId, token: &SessionToken) -> Result<(), Failure> {
+    /// Makes a new `token` one of the user's, unless it is revoked meanwhile. To be repeated harmlessly.
+    async fn admit(&self, user: &UserId, token: &SessionToken, revocation: &Revocation) -> Result<(), Failure> {
+        let hash = TokenHash::of(token.as_str());
+        if !revocation.is_over() {
+            self.log.create_session(user.as_str(), hash, now_ms()).await.map_err(storage)?;
+            if let Some(token) = self.used.lock().tokens.get_mut(&hash) {
+                token.new = None;
+            }
+        }
+        if revocation.is_over() {
+            // It may have come into the log behind its revocation.
+            self.log.revoke_session(hash).await.map_err(storage)?;
+            return Err(unknown_token());
+        }
+        Ok(())
+    }
+
+    /// Makes `token` another one of the user's.
+    pub async fn add(&self, user: &UserId, token: &SessionToken) -> Result<(), Failure> {
         self.log.create_session(user.as_str(), TokenHash::of(token.as_str()), now_ms()).await.map_err(storage)
     }
 
     pub async fn revoke(&self, token: &str) -> Result<bool, Failure> {
         let hash = TokenHash::of(token);
+        // What is being stored under it sees this, or is deleted below; who came with it meanwhile is told after that.
+        self.revoked(hash);
         let revoked = self.log.revoke_session(hash).await.map_err(storage)?;
         self.revoked(hash);
         if let Some(cluster) = &self.cluster {
-            // Not heard by a node that is cut off: there the token ends with its next use.
+            // A node that is cut off does not hear it: what uses the token there goes on.
             let _ = cluster.announce(Announcement::Revoked { token: hash }.to_bytes()).await;
         }
         Ok(revoked)
@@ -167,6 +194,60 @@ impl Identities {
     pub fn revoked(&self, token: TokenHash) {
         if let Some(token) = self.used.lock().tokens.remove(&token) {
             token.revoked.send_replace(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::sqlite::{Options, Sqlite};
+
+    fn identities() -> (Identities, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Sqlite::open(&Options::new(dir.path())).unwrap();
+        (Identities::new(Arc::new(log), None), dir)
+    }
+
+    fn is_unknown<T>(result: Result<T, Failure>) -> bool {
+        result.is_err_and(|failure| failure.code == ErrorCode::Unauthenticated)
+    }
+
+    /// A connection's token is stored by a request beside it, and revoked: the connection does not bring it back.
+    #[tokio::test]
+    async fn a_revoked_token_stays_revoked() {
+        let (identities, _dir) = identities();
+        let (connection, token) = identities.anonymous().unwrap();
+        identities.authenticate_writer(token.as_str()).await.unwrap();
+        assert!(identities.revoke(token.as_str()).await.unwrap());
+        assert!(is_unknown(identities.save(&connection).await));
+        assert!(is_unknown(identities.authenticate_writer(token.as_str()).await));
+        assert!(is_unknown(identities.authenticate(token.as_str()).await));
+    }
+
+    /// Once it is stored it is like any other: nobody makes it anew, whatever became of it elsewhere.
+    #[tokio::test]
+    async fn a_stored_token_is_new_no_more() {
+        let (identities, _dir) = identities();
+        let (connection, token) = identities.anonymous().unwrap();
+        let hash = TokenHash::of(token.as_str());
+        assert_eq!(identities.new_user(hash).as_ref(), Some(&connection.user));
+        identities.save(&connection).await.unwrap();
+        assert_eq!(identities.new_user(hash), None);
+        // As another node would, which this one did not hear.
+        assert!(identities.log.revoke_session(hash).await.unwrap());
+        assert!(is_unknown(identities.authenticate_writer(token.as_str()).await));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_revoked_while_it_is_stored_is_void() {
+        for _ in 0..200 {
+            let (identities, _dir) = identities();
+            let (connection, token) = identities.anonymous().unwrap();
+            let (saved, revoked) = tokio::join!(identities.save(&connection), identities.revoke(token.as_str()));
+            revoked.unwrap();
+            assert!(saved.is_ok() || is_unknown(saved));
+            assert!(is_unknown(identities.authenticate_writer(token.as_str()).await));
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     world::{Answer, Command, Entered, Outcome, Subscription, View, WorldCell, Worlds, provider_kind},
 };
 
-pub use identity::{Identities, Identity, Revocation};
+pub use identity::{Identities, Identity, Revocation, unknown_token};
 pub use rate::Rates;
 pub use stats::Stats;
 

@@ -152,12 +152,21 @@ impl WorldCell {
 
     /// The `seq` to read on from. That the log still reaches back is found out when reading.
     pub fn resume_at(&self, cursor: &Cursor) -> Result<u64, Failure> {
+        self.place(cursor, self.hub.head())
+    }
+
+    /// The `seq` before which a page ends: the next event's, for the last page.
+    pub fn page_before(&self, cursor: &Cursor) -> Result<u64, Failure> {
+        self.place(cursor, self.hub.head() + 1)
+    }
+
+    fn place(&self, cursor: &Cursor, last: u64) -> Result<u64, Failure> {
         let (epoch, seq) = cursor.as_str().split_once(':').unwrap_or_default();
         if epoch != self.epoch {
             return Err(unresumable(UnresumableReason::Epoch, self.head_cursor()));
         }
         match seq.parse() {
-            Ok(seq) if seq <= self.hub.head() => Ok(seq),
+            Ok(seq) if seq <= last => Ok(seq),
             _ => Err(unresumable(UnresumableReason::Future, self.head_cursor())),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     error::Failure,
     protocol::{
         Agent, AgentConfig, AgentConfigUpdate, AgentDefinitionConfig, AgentName, AgentStatus, ChatContent, Count,
-        DisplayName, ErrorCode, MessageId, Patch, SenderName, SenderType, WritableStatus,
+        DisplayName, ErrorCode, FinishReason, MessageId, Patch, SenderName, SenderType, WritableStatus,
     },
 };
 
@@ -262,7 +262,7 @@ impl World {
         let state = self.require_agent(name.as_str())?;
         let waiting: Vec<_> = state.waiting.iter().collect();
         let running: Vec<_> = state.running.iter().collect();
-        let mut events = self.end_turns(&waiting, &running, context);
+        let mut events = self.end_turns(&waiting, &running, FinishReason::Cancelled, context);
         let agent_name = state.public.name.clone();
         events.push(Event::AgentDeleted { agent_name: agent_name.clone() });
         let secrets = vec![SecretChange { agent_name, api_key: None }];

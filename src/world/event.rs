@@ -152,19 +152,6 @@ struct Version {
 }
 
 impl Event {
-    /// What the types cannot say of an event that comes from outside.
-    pub fn check(&self) -> Result<(), &'static str> {
-        match self {
-            Self::Message { sender, sender_type, .. } => match sender_type {
-                SenderType::Human if sender != "human" => Err("has a sender that is not the human"),
-                SenderType::World if sender != "system" => Err("has a sender that is not the system"),
-                SenderType::Agent if AgentName::new(sender.as_str()).is_err() => Err("has a sender that is no agent"),
-                _ => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    }
-
     /// The bytes that go into the log.
     pub fn to_record(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&Written { v: VERSION, event: self })

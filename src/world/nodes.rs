@@ -228,17 +228,14 @@ impl Worlds {
         }
     }
 
-    /// Whether another node made the world persistent, or runs something in it.
-    pub(super) async fn is_kept_by_others(&self, cell: &WorldCell) -> bool {
-        if self.services.cluster.is_none() {
-            return false;
-        }
+    /// Whether storage knows a reason why the world must stay: it was made persistent, here without an answer or on another
+    /// node; turns wait in it; or something was appended that nobody here has heard of yet.
+    pub(super) async fn is_kept(&self, cell: &WorldCell) -> bool {
         match self.services.log.world(cell.id).await {
             Ok(Some(entry)) if entry.persistent => {
                 cell.set_persistent();
                 true
             }
-            // Something was appended that nobody here has heard of yet.
             Ok(Some(entry)) => entry.busy || entry.head.head != cell.hub.head(),
             Ok(None) => false,
             Err(_) => true,

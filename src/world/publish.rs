@@ -66,8 +66,25 @@ fn bit(kind: EventKind) -> u8 {
     }
 }
 
-/// The frame of one record; `None` for records that are the server's own business.
+/// What clients see of one record; `None` for records that are the server's own business.
 pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &Event) -> Option<Push> {
+    let (frame, kind, about) = frame(world_name, seq, id, at_ms, event)?;
+    let (settles, ends) = match event {
+        Event::Settled { root_id } => (Some(root_id.clone()), None),
+        Event::ReplyEnded { reply, .. } => (None, Some(reply.message_id.clone())),
+        _ => (None, None),
+    };
+    Some(Push { bytes: codec::encode(&frame), kind, about, settles, ends })
+}
+
+/// The frame of a record, its kind, and the agent that it is about.
+pub(super) fn frame(
+    world_name: &WorldName,
+    seq: u64,
+    id: Uuid,
+    at_ms: i64,
+    event: &Event,
+) -> Option<(ServerFrame, EventKind, Option<AgentName>)> {
     let shape = shape(world_name, event)?;
     let message = match shape.body {
         Body::Chat(response) => response.into(),
@@ -107,12 +124,7 @@ pub fn publish(world_name: &WorldName, seq: u64, id: Uuid, at_ms: i64, event: &E
     };
     let frame =
         ServerFrame { id, timestamp: timestamp(at_ms), reply_to: None, seq: Some(Seq::saturating(seq)), message };
-    let (settles, ends) = match event {
-        Event::Settled { root_id } => (Some(root_id.clone()), None),
-        Event::ReplyEnded { reply, .. } => (None, Some(reply.message_id.clone())),
-        _ => (None, None),
-    };
-    Some(Push { bytes: codec::encode(&frame), kind: shape.kind, about: shape.about, settles, ends })
+    Some((frame, shape.kind, shape.about))
 }
 
 fn stream(world_name: &WorldName, event_type: StreamEventType, event: wire::Event) -> ServerMessage {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use super::{
     cell::WorldCell,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Failure,
-    log::Limit,
+    log::{Limit, Page},
     protocol::{Cursor, MessageId, UnresumableReason},
 };
 
@@ -31,6 +32,9 @@ pub struct Subscription {
     /// `seq` of the last event that was delivered or passed over.
     cursor: u64,
     reading: bool,
+    /// A read of the log that goes on when this is polled again: who sends faster than the log is read would otherwise
+    /// begin one after the other and see none to its end.
+    page: Option<BoxFuture<'static, Result<Page, crate::log::Error>>>,
     /// Says `caught_up` once, when the replay that was asked for is over.
     announce: bool,
     /// Running replies, and how much of their text was delivered, in code points.
@@ -58,7 +62,7 @@ impl Subscription {
             None => cell.hub.head(),
         };
         let outbox = Arc::new(Outbox::new(filter, cell.services.settings.outbox_bytes));
-        Ok(Self { cell, outbox, cursor, reading: true, announce: after.is_some(), sent: Vec::new() })
+        Ok(Self { cell, outbox, cursor, reading: true, page: None, announce: after.is_some(), sent: Vec::new() })
     }
 
     pub fn cell(&self) -> &Arc<WorldCell> {
@@ -94,10 +98,17 @@ impl Subscription {
     async fn read_on(&mut self) -> Result<Vec<Delivery>, Failure> {
         if self.cursor == self.cell.hub.head() && self.cell.hub.go_live(&self.outbox, self.cursor) {
             self.reading = false;
+            self.page = None;
             let announced = std::mem::take(&mut self.announce);
             return Ok(announced.then(|| Delivery::CaughtUp(self.cursor())).into_iter().collect());
         }
-        let page = match self.cell.services.log.read(self.cell.id, self.cursor, PAGE).await {
+        let page = self.page.get_or_insert_with(|| {
+            let (cell, after) = (self.cell.clone(), self.cursor);
+            Box::pin(async move { cell.services.log.read(cell.id, after, PAGE).await })
+        });
+        let read = page.await;
+        self.page = None;
+        let page = match read {
             Err(crate::log::Error::NoWorld) => return Ok(vec![Delivery::Gone]),
             page => page.map_err(storage)?,
         };

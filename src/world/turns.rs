@@ -143,15 +143,22 @@ impl World {
             message_ids: running.iter().map(|turn| turn.reply.message_id.clone()).collect(),
             dropped: waiting.len() as u64,
         };
-        Ok(Decision { events: self.end_turns(&waiting, &running, context), secrets: Vec::new(), answer })
+        let events = self.end_turns(&waiting, &running, FinishReason::Cancelled, context);
+        Ok(Decision { events, secrets: Vec::new(), answer })
     }
 
-    /// Ends running turns as cancelled and drops waiting ones.
-    pub(super) fn end_turns(&self, waiting: &[&Turn], running: &[&Turn], context: &Context<'_>) -> Vec<Event> {
+    /// Ends running turns and drops waiting ones.
+    pub(super) fn end_turns(
+        &self,
+        waiting: &[&Turn],
+        running: &[&Turn],
+        how: FinishReason,
+        context: &Context<'_>,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         for turn in running {
             let text = (context.text_of)(&turn.reply.message_id);
-            events.extend(self.ended(turn, Ending::stopped(text, FinishReason::Cancelled), context));
+            events.extend(self.ended(turn, Ending::stopped(text, how), context));
         }
         events.extend(self.drop_turns(waiting, running));
         events

@@ -320,7 +320,7 @@ impl Worlds {
         };
         self.ask_others(&unused).await;
         for cell in unused {
-            if cell.is_busy().await || self.is_kept_by_others(&cell).await {
+            if cell.is_busy().await || self.is_kept(&cell).await {
                 self.used(cell.id);
             } else if self.still_unused(cell.id, grace)
                 && let Err(failure) = self.remove(&cell).await

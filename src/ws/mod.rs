@@ -28,7 +28,7 @@ pub struct WsState {
 
 /// The route of the handshake.
 pub fn router(state: Arc<WsState>) -> Router {
-    Router::new().route("/ws", routing::get(upgrade::upgrade)).with_state(state)
+    Router::new().route("/ws", routing::any(upgrade::upgrade)).with_state(state)
 }
 
 /// Counts a connection as long as it lives.

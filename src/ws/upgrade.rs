@@ -59,7 +59,11 @@ pub async fn upgrade(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    let Some(accept) = accept_key(request.headers()).filter(|_| request.method() == Method::GET) else {
+    if request.method() != Method::GET {
+        let text = "this is the WebSocket endpoint: its handshake is a GET";
+        return problem(Failure::new(ErrorCode::MethodNotAllowed, text)).allow("GET".to_owned()).into_response();
+    }
+    let Some(accept) = accept_key(request.headers()) else {
         let text = "this is the WebSocket endpoint: send a WebSocket handshake (RFC 6455)";
         return problem(Failure::new(ErrorCode::InvalidMessage, text)).into_response();
     };

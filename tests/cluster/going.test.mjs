@@ -146,6 +146,7 @@ test('a node that is cut off from NATS, and clients that are cut off from a node
     assert.equal(refused.type, 'error', JSON.stringify(refused));
     assert.ok(refused.payload.retryable && refused.payload.retryAfterMs > 0, JSON.stringify(refused.payload));
     await eventually('degraded', async () => (await lonely.call('GET', '/health')).body.status === 'degraded', 60);
+    assert.equal(await lonely.metric('degraded'), 1);
     // The other node goes on alone: with what it runs, and with what the cut off one ran.
     const beyond = await there.say('beyond the cut');
     await there.first('what was cut off or ran here', ({ payload }) => payload.event?.payload.action === 'settled' && payload.event.payload.rootId === root, 60);

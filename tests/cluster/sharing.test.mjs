@@ -26,6 +26,40 @@ test('what one node does, the others know', { timeout: 120_000 }, async (t) => {
     assert.equal((await two.call('GET', '/session/worlds', { token })).status, 401);
   });
 
+  await t.test('a revoked token ends its streams everywhere', async () => {
+    const token = await cluster.user();
+    assert.equal((await one.call('PUT', '/worlds/w', { token, body: { templateName: 'default-world' } })).status, 201);
+    const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' };
+    const stream = await fetch(`http://${two.address}/worlds/w/events`, { headers, signal: AbortSignal.timeout(30_000) });
+    assert.equal((await one.call('DELETE', '/session', { token })).status, 204);
+    assert.match(await stream.text(), /"code":"UNAUTHENTICATED"/);
+  });
+
+  await t.test('who sends without a pause gets the past all the same', async () => {
+    const token = await cluster.user();
+    const connection = await Connection.open(two, token);
+    const { payload } = await select(connection, 'w');
+    for (let at = 0; at < 20; at += 1) await connection.ask('chat_send', { content: `@human ${at}` });
+    const after = payload.cursor.replace(/:\d+$/, ':0');
+    const past = connection.next(({ payload: { type } }) => type === 'caught_up');
+    await select(connection, 'w', { after });
+    // All of them at once, so that there is always one more to be read.
+    const flood = 10_000;
+    let pongs = 0;
+    const all = new Promise((resolve) => {
+      connection.socket.on('message', (data) => {
+        if (JSON.parse(data).type === 'pong' && (pongs += 1) === flood) resolve();
+      });
+    });
+    for (let at = 0; at < flood; at += 1) connection.socket.send(JSON.stringify({ id: `p-${at}`, type: 'ping', payload: {} }));
+    await past;
+    const before = pongs;
+    await all;
+    t.diagnostic(`caught up behind ${before} of ${flood} pongs`);
+    assert.ok(before < flood / 2, `only behind ${before} of ${flood} pongs`);
+    connection.close();
+  });
+
   await t.test('a token that one node gave a connection is good for writing through another', async () => {
     const connection = await Connection.open(one, null);
     const { payload } = await connection.greeting;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     program::Program,
@@ -73,6 +74,7 @@ async fn through(server: &Program, what: &str, more: usize, breaks: impl AsyncFn
         assert!(began.elapsed() < Duration::from_secs(30), "{what}: it never fails");
     }
     eventually("/health says so", || async { server.health().await == "degraded" }).await;
+    eventually("/metrics say so", || async { server.metric("degraded").await == 1.0 }).await;
     // What was there can be read, where that needs no write.
     assert_eq!(server.http_of(&token).get("/worlds/w/events?limit=1").await.status, 200);
     for _ in 0..more {
@@ -215,4 +217,53 @@ async fn a_read_only_or_used_directory_stops_the_start_with_one_line() {
             println!("disk, read-only: one line, by modes");
         }
     }
+}
+
+/// Sends a request, and leaves before it is answered.
+async fn ask_and_leave(server: &Program, token: &str, method: &str, path: &str, body: &str) {
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.expect("the server");
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n");
+    let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+    let before = server.metric("http_requests_total").await;
+    socket.write_all(request.as_bytes()).await.expect("it is sent");
+    // Each look is a request too.
+    let looks = std::cell::Cell::new(0.0);
+    eventually("the server has begun it", || async {
+        looks.set(looks.get() + 1.0);
+        server.metric("http_requests_total").await > before + looks.get()
+    })
+    .await;
+}
+
+/// What a request has begun is done when its client leaves: to its end, not up to where it waited for storage.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_in_the_middle_of_a_request_leaves_nothing_half_done() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let server = Program::start(&data, &["--grace", "400ms"]).await;
+    let mut client = server.in_world("kept").await;
+    client.select("stage", "gone").await;
+    let mut other = server.client_of(client.token()).await;
+    other.select("stage", "kept").await;
+    let token = client.token().to_owned();
+    let conn = rusqlite::Connection::open(data.join("log.db")).expect("the database");
+    conn.busy_timeout(Duration::from_secs(5)).expect("a setting");
+    conn.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let keep = r#"{"templateName": "stage", "persistent": true}"#;
+    ask_and_leave(&server, &token, "PUT", "/worlds/kept", keep).await;
+    ask_and_leave(&server, &token, "DELETE", "/worlds/gone", "").await;
+    ask_and_leave(&server, &token, "PUT", "/worlds/made", r#"{"templateName": "stage"}"#).await;
+    drop(conn);
+    assert_eq!(client.closed().await.0, Some(4004), "who was in the world that was deleted is told");
+    other.close().await;
+    // One that nobody asked for is deleted after its grace, and so is the one that nobody knows is there.
+    eventually("what is not kept is gone", || async {
+        let worlds = server.http_of(&token).get("/session/worlds").await;
+        let names: Vec<_> = worlds.json().as_array().expect("worlds").iter().map(|world| &world["worldName"]).collect();
+        names == ["kept"]
+    })
+    .await;
+    let kept = server.http_of(&token).get("/worlds/kept").await;
+    assert_eq!((kept.status, &kept.json()["persistent"]), (200, &json!(true)));
 }

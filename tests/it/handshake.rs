@@ -149,8 +149,21 @@ async fn a_revoked_token_is_unknown() {
     let http = server.session().await;
     let token = http.token().to_owned();
     let mut open = server.client_of(&token).await;
+    let mut asking = http.chat("stage", "?until=never", "@a1 hi").await;
+    asking.until(|frame| frame.action("settled").is_some()).await;
+    let following = http.stream("GET", "/worlds/stage/events", &[("accept", "text/event-stream")], None).await;
     assert_eq!(http.delete("/session").await.status, 204);
     assert_eq!(open.closed().await.0, Some(4001), "what it opened is closed");
+    for stream in [asking, following] {
+        let events = stream.rest().await;
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0].frame.payload()["code"], "UNAUTHENTICATED", "and so are its streams");
+    }
+    eventually("nothing is open", || async {
+        let metrics = server.http().get("/metrics").await.text;
+        metrics.contains("\nagent_world_streams 0\n") && metrics.contains("\nagent_world_connections 0\n")
+    })
+    .await;
     http.get("/session/worlds").await.problem("UNAUTHENTICATED");
     let mut refused = Client::open(&server, Opening { token: Some(token), ..Opening::default() }).await.unwrap();
     assert_eq!(refused.closed().await.0, Some(4001));
@@ -164,13 +177,15 @@ async fn only_this_machine_s_pages_and_names_are_served() {
         ("origin", format!("http://localhost:{port}"), true),
         ("origin", format!("http://127.0.0.1:{port}"), true),
         ("origin", format!("http://[::1]:{port}"), true),
-        ("origin", "http://localhost:1".to_owned(), false),
+        ("origin", "http://localhost:1".to_owned(), true),
+        ("origin", "http://192.168.1.5:1".to_owned(), false),
         ("origin", format!("https://evil.example:{port}"), false),
         ("origin", "null".to_owned(), false),
         ("host", format!("localhost:{port}"), true),
         ("host", format!("[::1]:{port}"), true),
         ("host", format!("evil.example:{port}"), false),
-        ("host", "localhost".to_owned(), false),
+        ("host", "localhost".to_owned(), true),
+        ("host", "192.168.1.5:1".to_owned(), true),
     ];
     for (name, value, allowed) in cases {
         let over_http = server.http().call("GET", "/worlds", &[(name, &value)], None).await;
@@ -205,13 +220,20 @@ async fn what_the_operator_allows_is_served() {
         let answer = server.http().call("GET", "/health", &[(name, value)], None).await;
         assert_eq!(answer.status == 200, allowed, "{name}: {value}");
     }
+    // Its own pages, under the name that is allowed.
+    let own = [("host", "chat.example"), ("origin", "https://chat.example")];
+    assert_eq!(server.http().call("GET", "/worlds", &own, None).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_plain_request_to_the_websocket_is_a_problem() {
     let server = TestServer::start().await;
-    let answer = server.http().get("/ws").await;
-    assert!((400..500).contains(&answer.status), "{}", answer.text);
+    server.http().get("/ws").await.problem("INVALID_MESSAGE");
+    for method in ["POST", "PUT", "DELETE"] {
+        let answer = server.http().call(method, "/ws", &[], None).await;
+        answer.problem("METHOD_NOT_ALLOWED");
+        assert_eq!((answer.status, answer.header("allow")), (405, "GET"));
+    }
 }
 
 #[tokio::test]

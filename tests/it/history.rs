@@ -75,6 +75,12 @@ async fn a_page_turns_both_ways() {
     let newest = http.get(&format!("{ALL}&limit=3")).await.json().clone();
     assert_eq!(events(&newest), all[all.len() - 3..]);
     assert_eq!(newest.get("next"), None);
+    // Nothing is behind the newest, and the way back begins there all the same.
+    let behind = http.get(&format!("{ALL}&after={}", newest["cursor"].as_str().unwrap())).await.json().clone();
+    assert_eq!(events(&behind), [0; 0]);
+    let back = http.get(&format!("{ALL}&limit=3&before={}", behind["prev"].as_str().unwrap())).await.json().clone();
+    assert_eq!(events(&back), all[all.len() - 3..]);
+    http.get(&format!("{ALL}&before={}", client.at(seq(all.len() - 1) + 2))).await.problem("UNRESUMABLE");
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Client, Frame, Host, Opening, Process, Received, TestServer, eventually};
+use crate::support::{Client, Frame, Host, Opening, PATIENCE, Process, Received, TestServer, eventually};
 
 #[tokio::test]
 async fn more_messages_than_the_rate_allows_are_refused_for_a_while() {
@@ -255,4 +256,32 @@ async fn a_client_that_takes_no_byte_is_closed_4000_and_holds_nobody_up() {
     assert!(matches!(code, Some(4000) | None), "{code:?}: the code itself may not get through any more");
     let said = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap_or_default()["code"] == 4000;
     eventually("it was closed with 4000", || async { server.log().lines().any(said) }).await;
+}
+
+/// Sends the head of a request and a piece of its body, and reads what the server says until it hangs up.
+async fn half_a_request(server: &TestServer, head: &str) -> String {
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let head = format!("POST {head}\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{\"mess");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(PATIENCE, socket.read_to_string(&mut answer)).await;
+    read.expect("the server hangs up").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn who_sends_half_a_body_is_sent_away() {
+    let server = TestServer::with(|config| config.stuck_timeout = Duration::from_millis(200)).await;
+    let answer = half_a_request(&server, "/worlds/stage/chat HTTP/1.1\r\nContent-Type: application/json").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("nothing of the body came"), "{answer}");
+}
+
+#[tokio::test]
+async fn nobody_unknown_is_listened_to_for_the_length_of_an_import() {
+    let server = TestServer::with(|config| config.stuck_timeout = Duration::from_secs(60)).await;
+    let token = "x".repeat(43);
+    let head =
+        format!("/worlds/import HTTP/1.1\r\nContent-Type: application/x-ndjson\r\nAuthorization: Bearer {token}");
+    let answer = half_a_request(&server, &head).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }

@@ -9,6 +9,23 @@ async fn import(http: &Http, path: &str, body: &str) -> Answer {
     http.call("POST", path, &[media], Some(body.as_bytes().to_vec())).await
 }
 
+/// The line that made the agent `a1`, for another one.
+fn agent(lines: &[&str], name: &str) -> String {
+    let made = lines.iter().find(|line| line.contains("agentCreated")).expect("an agent");
+    made.replace("\"name\":\"a1\"", &format!("\"name\":\"{name}\""))
+}
+
+/// An export with some lines more.
+fn grown(lines: &[&str], more: usize, line: &dyn Fn(usize) -> String) -> String {
+    let mut all: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    for at in 0..more {
+        let mut line: Value = serde_json::from_str(&line(at)).unwrap();
+        line["seq"] = json!(all.len());
+        all.push(line.to_string());
+    }
+    all.join("\n")
+}
+
 /// A world with some history and a key, and its export.
 async fn exported(server: &TestServer) -> (Client, Http, String) {
     let mut client = server.client().await;
@@ -64,6 +81,33 @@ async fn a_world_comes_back_whole_and_without_its_keys() {
 }
 
 #[tokio::test]
+async fn what_was_under_way_is_over_when_it_comes_back() {
+    let server = TestServer::start().await;
+    let mut client = server.in_world("w").await;
+    let root = client.say("@a1 HANG").await["messageId"].clone();
+    client.expect(|frame| frame.is_start()).await;
+    client.say("@a1 HANG").await;
+    let export = server.http_of(client.token()).get("/worlds/w/export").await.text;
+    let http = server.session().await;
+    assert_eq!(import(&http, "/worlds/import", &export).await.status, 201);
+    let page = http.get("/worlds/w/events?limit=500").await;
+    let events = page.json()["events"].as_array().unwrap();
+    let ends: Vec<_> = events.iter().filter(|event| event["payload"]["complete"] == true).collect();
+    assert_eq!(ends.len(), 1, "{events:#?}");
+    assert_eq!(ends[0]["payload"]["finishReason"], "interrupted");
+    assert_eq!(ends[0]["payload"]["rootId"], root);
+    let settled = events.iter().filter(|event| event["payload"]["event"]["payload"]["action"] == "settled");
+    assert_eq!(settled.count(), 2);
+    // The agent is free, and what was interrupted may be asked again.
+    let frames = http.chat("w", "", "@a1 hi").await.rest().await;
+    assert!(frames.iter().any(|event| event.frame.is_end() && event.frame.payload()["finishReason"] == "stop"));
+    let mut again = server.client_of(http.token()).await;
+    again.select("stage", "w").await;
+    again.ok("chat_retry", json!({"messageId": ends[0]["payload"]["messageId"]})).await;
+    again.expect(|frame| frame.is_start()).await;
+}
+
+#[tokio::test]
 async fn what_is_no_export_is_refused_whole() {
     let server = TestServer::start().await;
     let (_client, _, export) = exported(&server).await;
@@ -84,7 +128,18 @@ async fn what_is_no_export_is_refused_whole() {
         ),
         ("a path as name", export.replacen("\"w\"", "\"../w\"", 1)),
         ("a newer version", export.replacen("\"version\":1", "\"version\":99", 1)),
+        ("an agent twice", export.replace("\"name\":\"a2\"", "\"name\":\"A1\"")),
+        ("a reserved name", export.replace("\"name\":\"a2\"", "\"name\":\"human\"")),
+        ("more agents than a world holds", grown(&lines, 65, &|at| agent(&lines, &format!("b{at}")))),
+        (
+            "a change of an agent that is not there",
+            grown(&lines, 1, &|_| agent(&lines, "b").replace("Created", "Updated")),
+        ),
+        ("an end that contradicts itself", export.replace("\"finishReason\":\"stop\"", "\"finishReason\":\"error\"")),
+        ("a text that no reply has", export.replace("@a1 ASK2", &"x".repeat(256 * 1024 + 100))),
+        ("somebody else as the human", export.replace("\"sender\":\"human\"", "\"sender\":\"a1\"")),
     ] {
+        assert_ne!(body, export, "{why}");
         let answer = import(&http, "/worlds/import", &body).await;
         assert!(answer.problem("INVALID_MESSAGE")["errors"][0]["message"].is_string(), "{why}");
     }

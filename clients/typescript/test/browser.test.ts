@@ -61,7 +61,7 @@ async function openPage(t: TestContext, url: string): Promise<Page> {
 test("a page talks to the agents, loses the network, and goes on", async (t) => {
   const target = { port: 0 };
   const site = await startSite(t, target);
-  const server = await startServer(t, "--allow-origin", site);
+  const server = await startServer(t);
   target.port = server.port;
   const proxy = await startProxy(t, server);
   const page = await openPage(t, site);

@@ -9,10 +9,7 @@ use super::Core;
 use super::names::{names_of, session_key, user_key};
 use super::ownership::Named;
 use super::put::Outcome;
-use crate::log::{Error, ExpiredUser, TokenHash, WorldId};
-
-/// A use is written only if the last one written is older than this.
-const USE_GRAIN_MS: i64 = 60 * 60 * 1000;
+use crate::log::{Error, ExpiredUser, TokenHash, USE_GRAIN_MS, WorldId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct User {

@@ -1,5 +1,7 @@
 use super::{Sqlite, users, worlds};
-use crate::log::{Answer, Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, WorldEntry, WorldId};
+use crate::log::{
+    Answer, Counts, CreatedWorld, Directory, ExpiredUser, NewWorld, TokenHash, USE_GRAIN_MS, WorldEntry, WorldId,
+};
 
 impl Directory for Sqlite {
     fn create_session<'a>(&'a self, user: &'a str, token: TokenHash, now_ms: i64) -> Answer<'a, ()> {
@@ -12,7 +14,7 @@ impl Directory for Sqlite {
             let Some((user, used_ms)) = self.reading(move |conn| users::find_session(conn, token)).await? else {
                 return Ok(None);
             };
-            let fresh = now_ms.saturating_sub(used_ms) < users::USE_GRAIN_MS;
+            let fresh = now_ms.saturating_sub(used_ms) < USE_GRAIN_MS;
             // A user that expired since the look-up is not found; a use that cannot be written,
             // on a full disk, is no reason to refuse a good token.
             let exists = fresh || self.touch_user(&user, now_ms).await.unwrap_or(true);

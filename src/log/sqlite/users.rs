@@ -4,9 +4,6 @@ use uuid::Uuid;
 use super::worlds;
 use crate::log::{Counts, Error, ExpiredUser, TokenHash};
 
-/// A use is written only if the last one written is older than this.
-pub(super) const USE_GRAIN_MS: i64 = 60 * 60 * 1000;
-
 /// The small number that stands for a user in other tables.
 pub(super) fn num(conn: &Connection, user: &str) -> Result<i64, Error> {
     conn.prepare_cached("SELECT num FROM users WHERE id = ?1")?

@@ -33,7 +33,8 @@ export interface AgentConfig {
 
 /**
  * A change of an agent's configuration, as a merge patch: what is absent stays as it is, null unsets. A
- * change of `provider` or `baseUrl` drops a key that the agent has inherited from its template.
+ * change of `provider` or `baseUrl` that brings no `apiKey` drops the one that the agent has, its template's
+ * or its own.
  */
 export interface AgentConfigUpdate {
   provider?: ProviderName | undefined;
@@ -541,7 +542,7 @@ export interface Health {
   /** Worlds of users, templates not among them. */
   worlds: Count;
   messages: MessageStats;
-  /** Requests and replies since the start that failed through a fault of the server's or a provider's. */
+  /** Requests since the start that were answered with an error, over WebSocket and HTTP. */
   errors: Count;
 }
 
@@ -624,7 +625,7 @@ export interface MessagePayload {
   displayName?: DisplayName | undefined;
 }
 
-/** Chat messages and replies. */
+/** Messages that clients sent over WebSocket, pings included. */
 export interface MessageStats {
   /** Since the start. */
   total: Count;

@@ -208,9 +208,9 @@ export function deleteAgent(server: Server, input: DeleteAgentInput, options?: C
 /**
  * Revoke the session token: `DELETE /session`.
  *
- * Revokes the token that the request carries: from now on it is unknown everywhere, and connections opened
- * with it are closed with 4001. Worlds of the user are not deleted by it; a user that has no other token
- * cannot come back to them.
+ * Revokes the token that the request carries: from now on it is unknown everywhere, connections opened with
+ * it are closed with 4001, and streams end with an `error` (`UNAUTHENTICATED`). Worlds of the user are not
+ * deleted by it; a user that has no other token cannot come back to them.
  *
  * @throws AgentWorldError with `INVALID_MESSAGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RATE_LIMITED`,
  * `STORAGE_ERROR`, `SERVER_ERROR`
@@ -255,7 +255,8 @@ export interface ExportWorldInput {
  * Export a world: `GET /worlds/{worldName}/export`.
  *
  * The whole log of a world as NDJSON: a first line that says what it is, then one event a line, in order. It
- * holds no keys. `POST /worlds/import` makes a world of it again, here or on another server. A template has
+ * holds no keys. `POST /worlds/import` makes a world of it again, here or on another server, unless the
+ * server has dropped the world's first records (`--log-records`) or it is larger than 64 MiB. A template has
  * no log: `WORLD_NOT_FOUND`.
  *
  * @throws AgentWorldError with `INVALID_MESSAGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `WORLD_NOT_FOUND`,
@@ -414,7 +415,8 @@ export function getHealth(server: Server, options?: CallOptions): Promise<Health
 /**
  * Metrics: `GET /metrics`.
  *
- * Counters, gauges and histograms in the text format of Prometheus. They name no user, world, agent or key.
+ * Counters and gauges in the text format of Prometheus. They name no user, world, agent or key. What is
+ * stored is left out while storage cannot be asked; `agent_world_degraded` is 1 then.
  *
  * @throws AgentWorldError with `INVALID_MESSAGE`, `PERMISSION_DENIED`, `RATE_LIMITED`
  */
@@ -516,11 +518,14 @@ export interface ImportWorldInput {
  *
  * Makes a new world of an exported log, all of it or nothing. The world gets a log of its own, so cursors of
  * the exported one do not fit it. Agents that had a key have none. `CONFLICT`: the caller has a world of this
- * name, or 1,000 worlds. `INVALID_MESSAGE`: a line is not what the export wrote; the pointer is the line's
- * number, from 1.
+ * name, or 1,000 worlds. What was under way in it is over: replies that ran end as `interrupted`, turns that
+ * waited are dropped. `INVALID_MESSAGE`: a line is not what an export has, or the log begins after the first
+ * record of its world; the pointer is the line's number, from 1. `OVERLOADED`: four worlds are being imported
+ * already. At most 64 MiB.
  *
  * @throws AgentWorldError with `INVALID_MESSAGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `CONFLICT`,
- * `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `RATE_LIMITED`, `STORAGE_ERROR`, `SERVER_ERROR`
+ * `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `RATE_LIMITED`, `OVERLOADED`, `STORAGE_ERROR`,
+ * `SERVER_ERROR`
  */
 export function importWorld(server: Server, input: ImportWorldInput, options?: CallOptions): Promise<World> {
   return json(server, {

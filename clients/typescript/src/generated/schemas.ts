@@ -77,7 +77,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
       ]
     },
     "AgentConfigUpdate": {
-      "description": "A change of an agent's configuration, as a merge patch: what is absent stays as it is, null unsets. A change of `provider` or `baseUrl` drops a key that the agent has inherited from its template.",
+      "description": "A change of an agent's configuration, as a merge patch: what is absent stays as it is, null unsets. A change of `provider` or `baseUrl` that brings no `apiKey` drops the one that the agent has, its template's or its own.",
       "type": "object",
       "properties": {
         "provider": {
@@ -1291,7 +1291,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
         },
         "errors": {
           "$ref": "#/$defs/Count",
-          "description": "Requests and replies since the start that failed through a fault of the server's or a provider's."
+          "description": "Requests since the start that were answered with an error, over WebSocket and HTTP."
         }
       },
       "required": [
@@ -1481,7 +1481,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
       ]
     },
     "MessageStats": {
-      "description": "Chat messages and replies.",
+      "description": "Messages that clients sent over WebSocket, pings included.",
       "type": "object",
       "properties": {
         "total": {

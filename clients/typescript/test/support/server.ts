@@ -35,8 +35,7 @@ export class Server {
     const kept = Object.entries(process.env).filter(([name]) => !/^(AGENT_WORLD_|OPENAI_|ANTHROPIC_|GEMINI_|GOOGLE_API|XAI_)/.test(name));
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data-dir", join(this.#directory, "data")];
     args.push("--templates", join(fixtures, "templates"), "--script", join(fixtures, "script.json"));
-    // The proxy has a port of its own, and so has its Host.
-    args.push("--allow-host", "*", "--log-format", "json", ...this.#args);
+    args.push("--log-format", "json", ...this.#args);
     const child = spawn(binary, args, {
       cwd: this.#directory,
       // Nothing listens on port 9, so that no Ollama is found.
