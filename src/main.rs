@@ -77,11 +77,9 @@ fn command() -> Command {
 
 /// A command with a backup file and a data directory.
 fn copying(name: &'static str, about: &'static str) -> Command {
-    let path = || value_parser!(PathBuf);
     let file = Arg::new("file").value_name("FILE").help("The backup; it holds keys, as the data directory does");
-    let dir = Arg::new("data-dir").long("data-dir").value_name("DIR").help("The data directory");
-    let dir = dir.env("AGENT_WORLD_DATA_DIR").default_value(Config::default().data_dir.into_os_string());
-    Command::new(name).about(about).arg(file.required(true).value_parser(path())).arg(dir.value_parser(path()))
+    let file = file.required(true).value_parser(value_parser!(PathBuf));
+    Command::new(name).about(about).arg(file).args(Config::arguments_of(&["data-dir"]))
 }
 
 fn main() -> ExitCode {
@@ -193,10 +191,9 @@ fn run_conform(arguments: &ArgMatches) -> ExitCode {
 }
 
 fn run_copying(arguments: &ArgMatches, copy: impl FnOnce(&Path, &Path) -> Result<(), sqlite::BackupError>) -> Outcome {
-    match (arguments.get_one::<PathBuf>("file"), arguments.get_one::<PathBuf>("data-dir")) {
-        (Some(file), Some(dir)) => Ok(copy(file, dir)?),
-        _ => Err("a file and a data directory are needed".into()),
-    }
+    let file = arguments.get_one::<PathBuf>("file").ok_or("a file is needed")?;
+    let config = Config::load(arguments, |name| std::env::var_os(name))?;
+    Ok(copy(file, &config.data_dir)?)
 }
 
 fn run_server(arguments: &ArgMatches) -> Outcome {

@@ -89,6 +89,14 @@ fn a_wrong_setting_names_itself_and_its_source() {
         ("", &[], &["--allow-origin", "https://a/b"], "--allow-origin: `https://a/b` is not an origin such as"),
         ("", &[], &["--allow-host", "https://a"], "--allow-host: `https://a` is not a host such as"),
         ("", &[], &["--allow-base-url", "ftp://x"], "--allow-base-url: `ftp://x` is not of the form"),
+        (
+            "",
+            &[],
+            &["--allow-origin", "http://*.example.com"],
+            "--allow-origin: `http://*.example.com` is not an origin such as",
+        ),
+        ("", &[], &["--log", "infoo"], "--log: `infoo` is not a level such as info"),
+        ("", &[], &["--log", "info,loud"], "--log: `info,loud` is not a level such as info"),
         ("", &[], &["--log", "agent_world=loud"], "--log: `agent_world=loud` is not a level such as info"),
         (
             "",

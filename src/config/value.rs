@@ -233,7 +233,9 @@ pub(super) fn some<T>(check: impl Fn(&T) -> Result<(), String>) -> impl Fn(&Opti
 pub(super) fn origins(origins: &Vec<String>) -> Result<(), String> {
     let is_origin = |text: &str| {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        url.is_some_and(|url| url.origin().ascii_serialization() == text.trim_end_matches('/').to_ascii_lowercase())
+        url.is_some_and(|url| {
+            !text.contains('*') && url.origin().ascii_serialization() == text.trim_end_matches('/').to_ascii_lowercase()
+        })
     };
     match origins.iter().find(|text| *text != "*" && !is_origin(text)) {
         Some(text) => not_a(text, "an origin such as https://app.example.com"),
@@ -281,7 +283,13 @@ pub(super) fn lease(time: &Duration) -> Result<(), String> {
 
 #[expect(clippy::ptr_arg, reason = "checks take the setting's own type")]
 pub(super) fn filter(text: &String) -> Result<(), String> {
-    match telemetry::is_filter(text) {
+    // A word that is no level would be taken for a part of the program, and silence all others.
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = |part: &str| {
+        let word = part.trim().to_ascii_lowercase();
+        !word.chars().all(char::is_alphabetic) || word.is_empty() || levels.contains(&word.as_str())
+    };
+    match telemetry::is_filter(text) && text.split(',').all(known) {
         true => Ok(()),
         false => not_a(text, "a level such as info, nor a filter such as info,agent_world::ws=debug"),
     }

@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -13,11 +14,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use parking_lot::Mutex;
+
 use super::{
     cors::{self, Readers},
     documents, routes,
 };
 use crate::{error::Failure, peer::Peer, problem::problem, protocol::ErrorCode, session::Rates};
+
+/// Time between two refusals that are logged.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 pub struct Guard {
     /// Nobody but this machine reaches the server.
@@ -27,6 +33,8 @@ pub struct Guard {
     trust_proxy: bool,
     /// For listeners other than loopback.
     new_connections: Option<Rates<IpAddr>>,
+    /// When the operator was told of a refusal.
+    told: Mutex<Option<Instant>>,
 }
 
 impl Guard {
@@ -42,7 +50,14 @@ impl Guard {
         let lower =
             |names: &[String]| names.iter().map(|name| name.trim_end_matches('/').to_ascii_lowercase()).collect();
         let new_connections = rate.filter(|_| !local).map(|(rate, burst)| Rates::new(rate, burst));
-        Self { local, hosts: lower(hosts), origins: lower(origins), trust_proxy, new_connections }
+        Self {
+            local,
+            hosts: lower(hosts),
+            origins: lower(origins),
+            trust_proxy,
+            new_connections,
+            told: Mutex::default(),
+        }
     }
 
     /// `open`: pages of every origin may read what is asked for.
@@ -105,6 +120,17 @@ impl Guard {
         own || near || self.origins.iter().any(|allowed| *allowed == origin || allowed == "*")
     }
 
+    /// Tells the operator whom the guard keeps away: now and then, as it may be many.
+    fn tell(&self, headers: &HeaderMap, failure: &Failure) {
+        let mut told = self.told.lock();
+        if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            *told = Some(Instant::now());
+            let (host, origin) = (headers.get(header::HOST), headers.get(header::ORIGIN));
+            let code = failure.code.as_str();
+            tracing::warn!(?host, ?origin, code, "a client is kept away; see --allow-host and --allow-origin");
+        }
+    }
+
     /// The client's address: the one that the proxy saw, if there is one that is trusted.
     fn client(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
         // Proxies add to the last line, or a line.
@@ -150,11 +176,16 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
     };
     let found = routes::find(method, request.uri().path());
     let open = found.is_ok_and(|found| documents::is_document(found.operation));
-    let readers = guard.readers(request.headers(), &host, open);
+    let mut readers = guard.readers(request.headers(), &host, open);
     let mut response = match guard.check(peer, request.headers(), &host, open) {
         Ok(()) if asked => cors::preflight(),
         Ok(()) => next.run(request).await,
-        Err(failure) => problem(failure).into_response(),
+        Err(failure) => {
+            guard.tell(request.headers(), &failure);
+            // Whoever writes the page is to read what is wrong.
+            readers = Readers::Everyone;
+            problem(failure).into_response()
+        }
     };
     readers.name_in(&mut response);
     response

@@ -27,6 +27,9 @@ struct Head {
     world_name: WorldName,
     template_name: TemplateName,
     persistent: bool,
+    /// The last `seq` that follows, so that a piece is not taken for the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    head: Option<u64>,
 }
 
 /// Every other line: one record of the log.
@@ -42,12 +45,14 @@ struct Line {
 impl Http {
     pub async fn export(&self, context: &Context, name: &WorldName) -> Result<Body, Failure> {
         let (_, Entered { cell, presence }) = self.own(context, name).await?;
+        let last = cell.hub.head();
         let head = Head {
             format: FORMAT.to_owned(),
             version: VERSION,
             world_name: cell.name.clone(),
             template_name: cell.view().await?.template_name,
             persistent: cell.is_persistent(),
+            head: Some(last),
         };
         let head = line(&head)?;
         let lines = async_stream::try_stream! {
@@ -56,17 +61,23 @@ impl Http {
             let mut after = 0;
             loop {
                 let page = cell.services.log.read(cell.id, after, PAGE).await.map_err(storage).map_err(broken)?;
-                // What an older log no longer has is left out; the numbers say so.
-                after = after.max(page.floor);
-                if page.records.is_empty() && after >= page.head {
-                    return;
+                if page.floor > after {
+                    // What an older log no longer has is left out; the numbers say so.
+                    after = page.floor;
+                    continue;
+                }
+                if page.records.is_empty() && after < last {
+                    Err(broken(Failure::internal("the log ends before its head")))?;
                 }
                 let mut lines = BytesMut::new();
-                for record in page.records {
+                for record in page.records.into_iter().take_while(|record| record.seq <= last) {
                     after = record.seq;
                     lines.put(record_line(record).map_err(broken)?);
                 }
                 yield lines.freeze();
+                if after >= last {
+                    return;
+                }
             }
         };
         let lines: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send>> =
@@ -84,7 +95,7 @@ impl Http {
         if head.format != FORMAT || head.version > VERSION {
             return Err(invalid(at, "names another format, or a newer version of it"));
         }
-        let name = name.unwrap_or(head.world_name);
+        let (name, whole) = (name.unwrap_or(head.world_name), head.head);
         let mut import = Import::new(name.clone(), head.template_name.clone());
         let mut drafts = Vec::new();
         for (at, text) in lines {
@@ -100,6 +111,12 @@ impl Http {
         }
         if drafts.is_empty() {
             return Err(invalid(at + 1, "is missing: a world has at least its creation"));
+        }
+        if whole.is_some_and(|head| head != drafts.len() as u64) {
+            return Err(invalid(
+                drafts.len() + 2,
+                "is missing, or is one too many: the first line names another last seq",
+            ));
         }
         let title = import.title();
         for event in import.end() {

@@ -169,6 +169,9 @@ pub enum Error {
     /// Nothing was written. May work again later: a full disk, an I/O error.
     #[error("storage failed, nothing was written")]
     Storage(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// Nothing was written: it is more than storage takes at once, today and tomorrow.
+    #[error("storage does not take so much at once, nothing was written")]
+    TooLarge(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// Nothing was written, as storage cannot be reached. It comes back by itself.
     #[error("storage cannot be reached, nothing was written")]
     Away(#[source] Arc<dyn std::error::Error + Send + Sync>),

@@ -173,12 +173,14 @@ impl WorldCell {
 
     /// As [`WorldCell::resume_at`], and sure that the log reaches back to it.
     pub async fn check_resumable(&self, cursor: &Cursor) -> Result<u64, Failure> {
-        let seq = self.resume_at(cursor)?;
-        let head = self.services.log.head(self.id).await.map_err(storage)?;
-        match head {
-            Some(Head { floor, .. }) if seq < floor => Err(unresumable(UnresumableReason::Expired, self.head_cursor())),
-            Some(_) => Ok(seq),
-            None => Err(gone()),
+        let Head { head, floor, .. } = self.services.log.head(self.id).await.map_err(storage)?.ok_or_else(gone)?;
+        if self.services.cluster.is_some() && self.resume_at(cursor).is_err() {
+            // Another node may have given it out, and the news may be on its way.
+            self.reach(head).await?;
+        }
+        match self.resume_at(cursor)? {
+            seq if seq < floor => Err(unresumable(UnresumableReason::Expired, self.head_cursor())),
+            seq => Ok(seq),
         }
     }
 

@@ -102,7 +102,14 @@ impl World {
     ) -> Result<Decision, Failure> {
         let speaker = match is_human_word(sender.as_str()) {
             true => Speaker::Human,
-            false => Speaker::Agent(self.require_agent(sender.as_str())?.public.name.as_str()),
+            false => {
+                let agent = self.agent(sender.as_str()).ok_or_else(|| {
+                    let text =
+                        "sender is neither HUMAN nor an agent of this world; a person's name goes into displayName";
+                    Failure::new(ErrorCode::AgentNotFound, text)
+                })?;
+                Speaker::Agent(agent.public.name.as_str())
+            }
         };
         if let Some(target) = target {
             self.require_agent(target.as_str())?;

@@ -88,7 +88,7 @@ impl Import {
     fn length(&self, event: &Event) -> Result<(), String> {
         match event {
             Event::Message { content, .. } | Event::ReplyEnded { content, .. }
-                if content.len() > reply::MAX_BYTES + NAMED =>
+                if reply::written_bytes(content) > reply::MAX_BYTES + NAMED =>
             {
                 Err(format!("has more text than the {} bytes of a reply", reply::MAX_BYTES))
             }

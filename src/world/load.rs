@@ -21,7 +21,7 @@ pub struct Loaded {
 pub async fn load(cell: &WorldCell) -> Result<Loaded, Failure> {
     let log = &cell.services.log;
     let snapshot = log.latest_snapshot(cell.id).await.map_err(storage)?;
-    let from_snapshot = snapshot.as_ref().and_then(|snapshot| match serde_json::from_slice::<World>(&snapshot.body) {
+    let from_snapshot = snapshot.as_ref().and_then(|snapshot| match super::snapshot::read(&snapshot.body) {
         Ok(world) => Some(world).filter(|world| world.head == snapshot.seq),
         Err(error) => {
             // Another version wrote it; the log has everything, as long as it was not cut.

@@ -23,6 +23,7 @@ pub struct MemoryItem {
 /// The last [`KEPT`] items, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
+    #[serde(with = "super::snapshot::items")]
     items: VecDeque<Arc<MemoryItem>>,
 }
 

@@ -22,6 +22,7 @@ mod publish;
 mod refusal;
 mod reply;
 mod routing;
+mod snapshot;
 mod state;
 mod subscription;
 mod template;

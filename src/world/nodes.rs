@@ -236,7 +236,12 @@ impl Worlds {
                 cell.set_persistent();
                 true
             }
-            Ok(Some(entry)) => entry.busy || entry.head.head != cell.hub.head(),
+            Ok(Some(entry)) => {
+                if entry.busy {
+                    self.take_up(cell).await;
+                }
+                entry.busy || entry.head.head != cell.hub.head()
+            }
             Ok(None) => false,
             Err(_) => true,
         }

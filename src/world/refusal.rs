@@ -30,6 +30,9 @@ pub fn storage(error: log::Error) -> Failure {
                     ErrorCode::StorageError,
                     "it is not known whether this was stored; send it again with the same idempotency key",
                 ),
+                log::Error::TooLarge(_) => {
+                    (ErrorCode::StorageError, "this is more than the server can store at once; nothing was changed")
+                }
                 _ => (ErrorCode::StorageError, "the server cannot use its storage at the moment; nothing was changed"),
             };
             let cause = match std::error::Error::source(&error) {

@@ -7,8 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Reply;
 
-/// Longest reply, in bytes; past it the reply ends with `length` (docs/PROTOCOL.md §3).
+/// Longest reply, in bytes of the JSON that it is stored and sent as; past it the reply ends with `length`
+/// (docs/PROTOCOL.md §3). Its end and its message, which are stored together, so always fit into one message of NATS.
 pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Bytes of a character in JSON.
+fn written(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..' ' => 6,
+        character => character.len_utf8(),
+    }
+}
+
+/// Bytes of a text in JSON.
+pub fn written_bytes(text: &str) -> usize {
+    text.chars().map(written).sum()
+}
 
 /// A running reply and its text so far. Deltas are not durable: this is the only place that has them.
 pub struct LiveReply {
@@ -21,6 +36,8 @@ struct Text {
     so_far: String,
     /// `so_far` in code points.
     chars: u64,
+    /// Bytes of `so_far` in JSON.
+    written: usize,
     /// What has been handed to subscribers, in bytes and code points.
     published: (usize, u64),
     frozen: bool,
@@ -45,11 +62,17 @@ impl LiveReply {
     /// afterwards can be sure that no delta follows. Returns `false` when the reply has reached its limit.
     pub fn push(&self, chunk: &str, publish: impl FnOnce(Stretch)) -> bool {
         let mut text = self.text.lock();
-        let room = MAX_BYTES - text.so_far.len();
-        let cut = if chunk.len() <= room { chunk.len() } else { chunk.floor_char_boundary(room) };
-        let chunk_kept = &chunk[..cut];
-        text.so_far.push_str(chunk_kept);
-        text.chars += chunk_kept.chars().count() as u64;
+        let mut cut = 0;
+        for character in chunk.chars() {
+            let written = text.written + written(character);
+            if written > MAX_BYTES {
+                break;
+            }
+            text.written = written;
+            text.chars += 1;
+            cut += character.len_utf8();
+        }
+        text.so_far.push_str(&chunk[..cut]);
         if !text.frozen && text.published.0 < text.so_far.len() {
             let (bytes, offset) = text.published;
             text.published = (text.so_far.len(), text.chars);

@@ -50,6 +50,7 @@ pub struct AgentState {
 pub struct Turn {
     pub reply: Reply,
     /// The message that woke the agent; kept here because memory may be cleared or outrun meanwhile.
+    #[serde(with = "super::snapshot::item")]
     pub waking: Option<Arc<MemoryItem>>,
     /// Who said it, when that was another agent.
     pub woken_by: Option<AgentName>,
@@ -73,7 +74,13 @@ pub enum Known {
     /// A reply that never started, and never will.
     Dropped,
     /// A reply that has ended, how, and the message it answered while that can be asked again.
-    Ended { reply: Reply, finish_reason: FinishReason, waking: Option<Arc<MemoryItem>>, woken_by: Option<AgentName> },
+    Ended {
+        reply: Reply,
+        finish_reason: FinishReason,
+        #[serde(with = "super::snapshot::item")]
+        waking: Option<Arc<MemoryItem>>,
+        woken_by: Option<AgentName>,
+    },
 }
 
 impl Recent {

@@ -102,16 +102,7 @@ impl Templates {
         }
         if let Some(dir) = prompts {
             let mut agents = template.agents.to_vec();
-            for agent in &mut agents {
-                let file = dir.join(format!("{}.md", agent.name.as_str()));
-                if agent.config.system_prompt.is_none() && file.is_file() {
-                    let text = fs::read_to_string(&file)
-                        .map_err(|error| InvalidTemplate::Unreadable { file: file.clone(), error })?;
-                    let prompt = SystemPrompt::try_from(text.trim_end().to_owned());
-                    agent.config.system_prompt =
-                        Some(prompt.map_err(|_| InvalidTemplate::Unsound { file, reason: "it is too long".into() })?);
-                }
-            }
+            read_prompts(dir, &mut agents)?;
             template.agents = crate::protocol::AgentDefinitions::trusted(agents);
         }
         self.by_name.insert(name.to_ascii_lowercase(), template);
@@ -129,6 +120,31 @@ impl Templates {
     pub fn names(&self) -> Vec<String> {
         self.iter().map(|template| template.name.to_string()).collect()
     }
+}
+
+/// Gives every agent the prompt of the file that is called like it. A file that is nobody's is a mistake, and so is a
+/// prompt that stands in both places.
+fn read_prompts(dir: &Path, agents: &mut [AgentDefinition]) -> Result<(), InvalidTemplate> {
+    let unreadable = |error| InvalidTemplate::Unreadable { file: dir.to_owned(), error };
+    let mut files = fs::read_dir(dir).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    files.sort_by_key(fs::DirEntry::file_name);
+    for file in files.into_iter().map(|entry| entry.path()) {
+        if file.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let unsound = |reason: &str| InvalidTemplate::Unsound { file: file.clone(), reason: reason.to_owned() };
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let agent = agents.iter_mut().find(|agent| agent.name.as_str() == name);
+        let agent = agent.ok_or_else(|| unsound("the template has no agent of that name"))?;
+        if agent.config.system_prompt.is_some() {
+            return Err(unsound("template.json gives that agent a systemPrompt, too"));
+        }
+        let text =
+            fs::read_to_string(&file).map_err(|error| InvalidTemplate::Unreadable { file: file.clone(), error })?;
+        let prompt = SystemPrompt::try_from(text.trim_end().to_owned());
+        agent.config.system_prompt = Some(prompt.map_err(|_| unsound("it is too long"))?);
+    }
+    Ok(())
 }
 
 /// The agents of a template, as a world made from it at `at_ms` would show them.

@@ -122,12 +122,19 @@ impl Worlds {
         for id in log.busy_worlds().await.map_err(storage)? {
             if let Some(entry) = log.world(id).await.map_err(storage)? {
                 let entered = self.enter(entry).await;
-                if let Err(failure) = entered.cell.wake().await {
-                    failure.log();
-                }
+                self.take_up(&entered.cell).await;
             }
         }
         Ok(())
+    }
+
+    /// Sees to it that what waits in the world runs. Where nodes share the log, tickets do.
+    pub(super) async fn take_up(&self, cell: &WorldCell) {
+        if self.services.cluster.is_none()
+            && let Err(failure) = cell.wake().await
+        {
+            failure.log();
+        }
     }
 
     pub async fn find(&self, user: &str, name: &WorldName) -> Result<Option<Entered>, Failure> {
@@ -245,9 +252,13 @@ impl Worlds {
         let deleted = self.services.log.delete_world(cell.id).await;
         self.known.lock().remove(&cell.id);
         if let Err(error) = deleted {
-            // The world is still there: it is found anew, and its grace period begins again.
+            // The world is still there: it is found anew, its grace period begins again, and its turns go on.
             if let Ok(Some(entry)) = self.services.log.world(cell.id).await {
-                drop(self.enter(entry).await);
+                let busy = entry.busy;
+                let entered = self.enter(entry).await;
+                if busy {
+                    self.take_up(&entered.cell).await;
+                }
             }
             return Err(storage(error));
         }

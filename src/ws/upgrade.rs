@@ -63,6 +63,10 @@ pub async fn upgrade(
         let text = "this is the WebSocket endpoint: its handshake is a GET";
         return problem(Failure::new(ErrorCode::MethodNotAllowed, text)).allow("GET".to_owned()).into_response();
     }
+    if request.uri().query().is_some_and(|query| !query.is_empty()) {
+        let text = "the handshake takes no query parameters; a session token goes into Sec-WebSocket-Protocol, as bearer.TOKEN";
+        return problem(Failure::new(ErrorCode::InvalidMessage, text)).into_response();
+    }
     let Some(accept) = accept_key(request.headers()) else {
         let text = "this is the WebSocket endpoint: send a WebSocket handshake (RFC 6455)";
         return problem(Failure::new(ErrorCode::InvalidMessage, text)).into_response();

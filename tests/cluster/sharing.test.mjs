@@ -60,6 +60,36 @@ test('what one node does, the others know', { timeout: 120_000 }, async (t) => {
     connection.close();
   });
 
+  await t.test('a cursor that one node gave is good on the other at once', async () => {
+    const token = await cluster.user();
+    const [here, there] = [await Connection.open(one, token), await Connection.open(two, token)];
+    const { payload } = await select(here, 'w');
+    await select(there, 'w');
+    for (let at = 0; at < 50; at += 1) {
+      const accepted = await there.ask('chat_send', { content: `@human ${at}` });
+      const after = payload.cursor.replace(/:\d+$/, `:${accepted.payload.data.seq}`);
+      await here.ask('event_subscribe', { after });
+    }
+    here.close();
+    there.close();
+  });
+
+  await t.test('what is too much for one append together is stored all the same', async () => {
+    const token = await cluster.user();
+    const talkers = await Promise.all(Array.from({ length: 40 }, () => Connection.open(one, token)));
+    for (const talker of talkers) await select(talker, 'w');
+    // While NATS stands still the first is on its way, and all others wait for it, together.
+    const [nats] = cluster.servers;
+    nats.child.kill('SIGSTOP');
+    const said = talkers.map((talker, at) => talker.ask('chat_send', { content: `@human ${at} ${'x'.repeat(32_000)}` }));
+    await pause(300);
+    nats.child.kill('SIGCONT');
+    const ids = (await Promise.all(said)).map(({ payload }) => payload.data.messageId);
+    const there = new Set((await history(two, token, 'w')).map(({ payload }) => payload.event?.payload.messageId));
+    assert.ok(ids.every((id) => there.has(id)), 'every message is there');
+    for (const talker of talkers) talker.close();
+  });
+
   await t.test('a token that one node gave a connection is good for writing through another', async () => {
     const connection = await Connection.open(one, null);
     const { payload } = await connection.greeting;

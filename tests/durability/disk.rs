@@ -267,3 +267,30 @@ async fn who_leaves_in_the_middle_of_a_request_leaves_nothing_half_done() {
     let kept = server.http_of(&token).get("/worlds/kept").await;
     assert_eq!((kept.status, &kept.json()["persistent"]), (200, &json!(true)));
 }
+
+/// A deletion that storage refuses stops what runs in the world, and nothing else: what was cut off ends, and what waits
+/// runs, without anybody asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_world_that_could_not_be_deleted_goes_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let server = Program::start(&data, &[]).await;
+    let mut client = server.in_world("w").await;
+    client.say("@a1 HANG").await;
+    client.expect(Frame::is_start).await;
+    client.say("@a1 hi").await;
+    let conn = rusqlite::Connection::open(data.join("log.db")).expect("the database");
+    conn.busy_timeout(Duration::from_secs(5)).expect("a setting");
+    conn.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let http = server.http_of(client.token());
+    http.delete("/worlds/w").await.problem("STORAGE_ERROR");
+    drop(conn);
+    eventually("both replies end", || async {
+        // A page of the log asks nothing of the world.
+        let page = http.get("/worlds/w/events?limit=500").await;
+        let events = page.json()["events"].as_array().expect("events").clone();
+        let ends = events.iter().filter(|event| event["payload"]["complete"] == true);
+        ends.map(|end| end["payload"]["finishReason"].clone()).collect::<Vec<_>>() == ["interrupted", "stop"]
+    })
+    .await;
+}

@@ -229,6 +229,9 @@ async fn what_the_operator_allows_is_served() {
 async fn a_plain_request_to_the_websocket_is_a_problem() {
     let server = TestServer::start().await;
     server.http().get("/ws").await.problem("INVALID_MESSAGE");
+    // A token there would stand in logs; passed over, it would make somebody else of its owner.
+    let query = server.http().get("/ws?token=abc").await;
+    assert!(query.problem("INVALID_MESSAGE")["detail"].as_str().unwrap().contains("bearer.TOKEN"));
     for method in ["POST", "PUT", "DELETE"] {
         let answer = server.http().call(method, "/ws", &[], None).await;
         answer.problem("METHOD_NOT_ALLOWED");

@@ -18,6 +18,9 @@ fn agent(lines: &[&str], name: &str) -> String {
 /// An export with some lines more.
 fn grown(lines: &[&str], more: usize, line: &dyn Fn(usize) -> String) -> String {
     let mut all: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    let mut head: Value = serde_json::from_str(&all[0]).unwrap();
+    head.as_object_mut().unwrap().remove("head");
+    all[0] = head.to_string();
     for at in 0..more {
         let mut line: Value = serde_json::from_str(&line(at)).unwrap();
         line["seq"] = json!(all.len());
@@ -122,6 +125,7 @@ async fn what_is_no_export_is_refused_whole() {
         ("a gap", without(3)),
         ("twice the same", format!("{export}{}", lines[lines.len() - 1])),
         ("only a head", lines[0].to_owned()),
+        ("a piece of one", lines[..lines.len() - 1].join("\n")),
         (
             "an unknown event",
             format!("{export}{}", lines[lines.len() - 1].replace("\"event\":{", "\"event\":{\"x\":1,")),

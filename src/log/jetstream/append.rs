@@ -156,12 +156,16 @@ impl Core {
 
     /// The world's last message, from the leader. None when there is no such world (any more).
     pub(super) async fn last(&self, world: WorldId) -> Result<Option<(Batch, u64)>, Error> {
+        Ok(self.last_message(world).await?.filter(|(batch, _)| !batch.state.deleted))
+    }
+
+    /// The same, and the tombstone of one that was deleted.
+    pub(super) async fn last_message(&self, world: WorldId) -> Result<Option<(Batch, u64)>, Error> {
         let subject = self.names.world(world);
         let Some(stored) = self.nats.get(&self.names.log, Which::Last(&subject)).await.map_err(failed)? else {
             return Ok(None);
         };
-        let batch = Batch::decode(&stored.payload).map_err(failed)?;
-        Ok((!batch.state.deleted).then_some((batch, stored.seq)))
+        Ok(Some((Batch::decode(&stored.payload).map_err(failed)?, stored.seq)))
     }
 
     /// Brings the fold to the world's last message. The caller holds the slot's turn.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::batch::{Batch, State};
 use super::names::world_key;
 use super::ownership::{Named, Owner, TOMBSTONE_SECONDS};
+use super::sessions::User;
 use super::{Core, failed, now_ms};
 use crate::log::{Error, WorldId};
 
@@ -35,8 +36,36 @@ pub(super) async fn serve(core: Weak<Core>) {
 }
 
 impl Core {
-    /// Removes worlds without a name that were made before `made_before_ms`. How many.
+    /// Removes worlds without a name or a user that were made before `made_before_ms`. How many.
     pub(super) async fn tidy(&self, made_before_ms: i64) -> Result<usize, Error> {
+        Ok(self.tidy_nobodys(made_before_ms).await? + self.tidy_nameless(made_before_ms).await?)
+    }
+
+    /// Worlds whose user is gone: the expiry was cut off behind that.
+    async fn tidy_nobodys(&self, made_before_ms: i64) -> Result<usize, Error> {
+        let mut users = HashSet::new();
+        self.scan("user.*", |_, user: User, _| {
+            users.insert(user.user);
+        })
+        .await?;
+        let mut nobodys = Vec::new();
+        self.scan("name.*.*", |_, named: Named, _| {
+            if !users.contains(&named.user) && made_ms(named.id) < made_before_ms {
+                nobodys.push(named);
+            }
+        })
+        .await?;
+        let mut removed = 0;
+        for Named { id, user, .. } in nobodys {
+            // The scans may have been behind; the leader is not.
+            if !self.user_exists(&user).await? && self.delete_world(id).await? {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn tidy_nameless(&self, made_before_ms: i64) -> Result<usize, Error> {
         let mut worlds = Vec::new();
         self.scan("world.*", |key, owner: Owner, _| {
             let id = key.strip_prefix("world.").and_then(|id| Uuid::try_parse(id).ok());
@@ -91,7 +120,11 @@ impl Core {
 
     /// Writes the world's last message, whatever was the last until now. Its place.
     async fn bury(&self, world: WorldId, seconds: u64) -> Result<Option<u64>, Error> {
-        let Some((last, seq)) = self.last(world).await? else { return Ok(None) };
+        let Some((last, seq)) = self.last_message(world).await? else { return Ok(None) };
+        if last.state.deleted {
+            // Of an attempt that was cut off behind it: it stays, for those who have not heard of it.
+            return Ok(Some(seq));
+        }
         let state = State {
             nonce: Uuid::new_v4(),
             prev: seq,

@@ -111,8 +111,11 @@ impl Core {
 
 /// Nothing was written, as far as the failing step goes.
 fn failed(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let refused = (&cause as &dyn Any).downcast_ref().is_some_and(|failure: &api::Failure| !failure.passes());
-    if refused { Error::Storage(Arc::new(cause)) } else { Error::Away(Arc::new(cause)) }
+    match (&cause as &dyn Any).downcast_ref() {
+        Some(api::Failure::TooLarge { .. }) => Error::TooLarge(Arc::new(cause)),
+        Some(failure) if !failure.passes() => Error::Storage(Arc::new(cause)),
+        _ => Error::Away(Arc::new(cause)),
+    }
 }
 
 fn now_ms() -> i64 {

@@ -17,7 +17,7 @@ use super::api::{Failure, Nats};
 use super::batch::VERSION;
 use super::link::LinkWatch;
 use super::names::Names;
-use super::options::{Credentials, OpenError, Options};
+use super::options::{Credentials, MESSAGE, OpenError, Options};
 use super::put::Outcome;
 use super::seal::{Sealer, derive};
 use super::{Core, JetStream, changes, janitor, tickets, worlds};
@@ -68,6 +68,9 @@ async fn connected(options: Options) -> Result<Arc<Core>, OpenError> {
     let info = client.server_info();
     if !recent(&info.version) {
         return Err(OpenError::TooOld { found: info.version });
+    }
+    if info.max_payload < MESSAGE {
+        return Err(OpenError::SmallMessages { found: info.max_payload });
     }
     let patience = if info.jetstream { PATIENCE } else { options.patience };
     let mut nats = Nats { client, patience, timeout: options.timeout, link: link.clone() };

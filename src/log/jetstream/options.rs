@@ -63,6 +63,10 @@ impl Options {
     }
 }
 
+/// Bytes that a message of NATS must take, as its default is: the end of the longest reply and the message that it becomes
+/// are stored together.
+pub(super) const MESSAGE: usize = 1024 * 1024;
+
 /// Why the shared storage could not be opened; for whoever starts the server.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -74,6 +78,8 @@ pub enum OpenError {
     Unreachable { url: String, cause: String },
     #[error("NATS server is version {found}; 2.12 is the oldest that keeps what is promised")]
     TooOld { found: String },
+    #[error("NATS takes messages of {found} bytes (max_payload); a reply may need {MESSAGE}")]
+    SmallMessages { found: usize },
     #[error("NATS server at {url} runs without JetStream")]
     NoJetStream { url: String },
     #[error("stream {stream} cannot have {wanted} replicas ({cause})")]

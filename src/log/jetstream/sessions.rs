@@ -12,8 +12,8 @@ use super::put::Outcome;
 use crate::log::{Error, ExpiredUser, TokenHash, USE_GRAIN_MS, WorldId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct User {
-    user: String,
+pub(super) struct User {
+    pub user: String,
     /// Unix milliseconds.
     created: i64,
     used: i64,

@@ -15,7 +15,7 @@ use super::{OpenError, Options, RENEW_EPOCHS, Sqlite, data_dir, schema};
 /// Why a backup was not made, or not restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("there is no database in {}", path.display())]
+    #[error("there is no database in {}; --data-dir says where it is", path.display())]
     NoDatabase { path: PathBuf },
     #[error("{} exists already; nothing was written", path.display())]
     Exists { path: PathBuf },

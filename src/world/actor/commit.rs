@@ -12,8 +12,16 @@ use crate::{
     log::{Append, Appended, Draft, Error, KeyWrite, Limit, Secret, SecretWrite, Snapshot},
     protocol::{ErrorCode, FinishReason, MessageId},
     world::{
-        decide::SecretChange, event::Event, load::load, publish::publish, refusal::storage, reply::LiveReply,
-        state::World, turns::Ending,
+        cell::WorldCell,
+        decide::SecretChange,
+        event::Event,
+        load::{Loaded, load},
+        publish::publish,
+        refusal::storage,
+        reply::LiveReply,
+        snapshot,
+        state::World,
+        turns::Ending,
     },
 };
 
@@ -38,6 +46,8 @@ struct Staged {
 pub(super) enum Unsettled {
     /// Somebody else appended first: what was decided here is to be decided anew, on what the log says now.
     Moved,
+    /// It does not fit into one append.
+    TooLarge(Failure),
     Failed(Failure),
 }
 
@@ -51,7 +61,7 @@ impl From<Unsettled> for Failure {
     fn from(unsettled: Unsettled) -> Self {
         match unsettled {
             Unsettled::Moved => Self::new(ErrorCode::Overloaded, "the world changes too fast").retry_after_ms(50),
-            Unsettled::Failed(failure) => failure,
+            Unsettled::TooLarge(failure) | Unsettled::Failed(failure) => failure,
         }
     }
 }
@@ -104,8 +114,8 @@ impl Actor {
             let body = event.to_record().map_err(Failure::internal)?;
             drafts.push(Draft { id: *id, at_ms: *at_ms, body: Bytes::from(body) });
         }
-        // What was published last is what the log held when this was decided.
-        let expected_head = self.cell.hub.head();
+        // What the log held when this was decided.
+        let expected_head = self.world.head - ahead.events.len() as u64;
         let append = Append {
             world: self.cell.id,
             expected_head,
@@ -131,6 +141,7 @@ impl Actor {
                 Some(first) if self.is_logged(expected_head + 1, first.id).await? => Ok(()),
                 _ => Err(storage(Error::Unknown(cause)).into()),
             },
+            Err(error @ Error::TooLarge(_)) => Err(Unsettled::TooLarge(storage(error))),
             Err(error) => Err(storage(error).into()),
         }
     }
@@ -169,7 +180,7 @@ impl Actor {
                 self.running.retain(|reply, running| {
                     let runs = world.running(reply).is_some();
                     if !runs {
-                        running.task.abort();
+                        running.stop();
                     }
                     runs
                 });
@@ -197,7 +208,7 @@ impl Actor {
         if let Event::ReplyEnded { reply, .. } = event
             && let Some(running) = self.running.remove(&reply.message_id)
         {
-            running.task.abort();
+            running.stop();
         }
     }
 
@@ -217,7 +228,7 @@ impl Actor {
     }
 
     async fn read_anew(&mut self) -> Result<(), Failure> {
-        let loaded = load(&self.cell).await?;
+        let loaded = load_whole(&self.cell).await?;
         self.world = loaded.world;
         self.secrets = loaded.secrets;
         self.secrets_stale = false;
@@ -234,7 +245,7 @@ impl Actor {
             return;
         }
         let log = &self.cell.services.log;
-        let Ok(body) = serde_json::to_vec(&self.world) else { return };
+        let Ok(body) = snapshot::write(&self.world) else { return };
         let head = self.world.head;
         let mut saved = log.save_snapshot(self.cell.id, Snapshot { seq: head, body: Bytes::from(body) }).await;
         self.snapshot_at = head;
@@ -247,6 +258,24 @@ impl Actor {
             tracing::warn!(world = %self.cell.id, %error, "failed to bound the log");
         }
     }
+}
+
+/// The world as its log says; refused while storage is behind what was published here already, as a server of NATS may be
+/// that was the leader until a moment ago. What is decided on such a state would be wrong for ever.
+pub(super) async fn load_whole(cell: &WorldCell) -> Result<Loaded, Failure> {
+    let loaded = load(cell).await?;
+    let (read, published) = (loaded.world.head, cell.hub.head());
+    if read < published {
+        return Err(storage(Error::Away(Arc::new(Behind { read, published }))));
+    }
+    Ok(loaded)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the log was read up to {read}, and {published} was published already")]
+struct Behind {
+    read: u64,
+    published: u64,
 }
 
 fn secret_write(change: &SecretChange) -> SecretWrite {

@@ -1,7 +1,10 @@
 //! Requests that were waiting together: each is decided on what those before it have done, all of them are appended
 //! at once, and only then is anybody answered.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::Ordering,
+};
 
 use bytes::Bytes;
 
@@ -32,6 +35,15 @@ struct Done {
 }
 
 type Known = HashMap<IdempotencyKey, Done>;
+type Outcomes = Vec<Result<Outcome, Failure>>;
+
+/// What replies end with that requests end.
+#[derive(Clone, Copy, PartialEq)]
+enum Texts {
+    /// Their text so far.
+    Whole,
+    Nothing,
+}
 
 /// How often something is decided anew because somebody else appended first.
 pub(super) const ATTEMPTS: usize = 16;
@@ -41,19 +53,20 @@ impl Actor {
         if requests.is_empty() {
             return;
         }
-        let mut done = Err(Unsettled::Moved);
-        for attempt in 0..ATTEMPTS {
-            if matches!(done, Err(Unsettled::Moved)) {
-                done = self.attempt(&requests, attempt).await;
-            }
-        }
-        match done {
+        match self.settle(&requests, Texts::Whole).await {
             Ok(outcomes) => {
                 for (request, outcome) in requests.into_iter().zip(outcomes) {
                     let _ = request.answer.send(outcome);
                 }
                 self.bound_log().await;
                 self.schedule();
+            }
+            // Together they are too much for one append.
+            Err(Unsettled::TooLarge(_)) if requests.len() > 1 => {
+                let mut first = requests;
+                let second = first.split_off(first.len() / 2);
+                Box::pin(self.execute(first)).await;
+                Box::pin(self.execute(second)).await;
             }
             Err(unsettled) => {
                 let failure = Failure::from(unsettled);
@@ -63,19 +76,37 @@ impl Actor {
         }
     }
 
+    /// Decides them until nobody else has appended meanwhile.
+    async fn settle(&mut self, requests: &[Request], texts: Texts) -> Result<Outcomes, Unsettled> {
+        let mut frozen = BTreeSet::new();
+        let mut done = Err(Unsettled::Moved);
+        for _ in 0..ATTEMPTS {
+            if matches!(done, Err(Unsettled::Moved)) {
+                done = self.attempt(requests, texts, &mut frozen).await;
+            }
+        }
+        match done {
+            // One that ends many replies: better without their texts than not at all.
+            Err(Unsettled::TooLarge(_)) if requests.len() == 1 && texts == Texts::Whole => {
+                Box::pin(self.settle(requests, Texts::Nothing)).await
+            }
+            done => done,
+        }
+    }
+
     /// Decides all of them and appends what came of it; what each is to be told then. A refusal may have been decided on
     /// what the others did, so nobody is told anything when nothing was done.
     async fn attempt(
         &mut self,
         requests: &[Request],
-        attempt: usize,
-    ) -> Result<Vec<Result<Outcome, Failure>>, Unsettled> {
+        texts: Texts,
+        frozen: &mut BTreeSet<MessageId>,
+    ) -> Result<Outcomes, Unsettled> {
         let mut known = self.prepare(requests).await?;
-        if attempt == 0 {
-            self.freeze_others(requests).await;
-        }
+        self.freeze_others(requests, frozen).await;
         let mut ahead = Ahead::default();
-        let decide = |Request { command, key, .. }: &Request| self.decide(command, key.clone(), &mut known, &mut ahead);
+        let decide =
+            |Request { command, key, .. }: &Request| self.decide(command, key.clone(), texts, &mut known, &mut ahead);
         let outcomes = requests.iter().map(decide).collect();
         if ahead.is_empty() && self.follow_the_log().await? {
             // Nothing to append, so nothing would have told that this was decided on an old state.
@@ -110,6 +141,7 @@ impl Actor {
         &mut self,
         command: &Command,
         key: Option<IdempotencyKey>,
+        texts: Texts,
         known: &mut Known,
         ahead: &mut Ahead,
     ) -> Result<Outcome, Failure> {
@@ -133,7 +165,10 @@ impl Actor {
             return Err(Failure::new(ErrorCode::Overloaded, text).retry_after_ms(2_000));
         }
         let at_ms = now_ms();
-        let text_of = |reply: &MessageId| self.text_of(reply);
+        let text_of = |reply: &MessageId| {
+            let text = self.text_of(reply);
+            if texts == Texts::Whole { text } else { String::new() }
+        };
         let mut context = Context { at_ms, mint: &mut mint, text_of: &text_of, claim: None };
         let decision = self.world.decide(command, &mut context)?;
         if let Some(key) = key {

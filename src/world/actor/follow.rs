@@ -1,7 +1,7 @@
 //! What others append to this world, and what they say of the replies that they run: taken in here, in the order of
 //! the log, and published to whoever listens on this node.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
@@ -43,7 +43,13 @@ impl Actor {
             if page.records.is_empty() {
                 break;
             }
+            let before = self.world.head;
             self.absorb(&page.records)?;
+            if self.world.head == before {
+                // What was published does not follow on this state.
+                self.stale = true;
+                return self.fresh().await;
+            }
         }
         Ok(())
     }
@@ -165,13 +171,14 @@ impl Actor {
     }
 
     /// Before requests are decided that may end replies: those that run on other nodes fall silent, and what they have
-    /// said is known here.
-    pub(super) async fn freeze_others(&self, requests: &[Request]) {
+    /// said is known here. `frozen`: those that were asked already, and those that are now.
+    pub(super) async fn freeze_others(&self, requests: &[Request], frozen: &mut BTreeSet<MessageId>) {
         let ends = |request: &Request| matches!(request.command, Command::Cancel { .. } | Command::DeleteAgent { .. });
         let Some(cluster) = self.cell.services.cluster.clone() else { return };
-        if self.elsewhere.is_empty() || !requests.iter().any(ends) {
+        if !requests.iter().any(ends) {
             return;
         }
+        let new: Vec<_> = self.elsewhere.iter().filter(|(reply, _)| frozen.insert((*reply).clone())).collect();
         let ask = async |(reply, live): (&MessageId, &Arc<LiveReply>)| {
             let question = Ask::Freeze { reply: reply.clone() }.to_bytes();
             let answer = cluster.ask(self.cell.id, question, ANSWER).await.ok().flatten();
@@ -182,7 +189,7 @@ impl Actor {
                 });
             }
         };
-        join_all(self.elsewhere.iter().map(ask)).await;
+        join_all(new.into_iter().map(ask)).await;
     }
 
     /// The text so far of a reply that is about to be ended, wherever it runs.

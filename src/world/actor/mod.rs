@@ -23,13 +23,13 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use commit::load_whole;
 use running::RETRY;
 
 use super::{
     cell::{View, WorldCell},
     command::{Command, Outcome},
     gate::Pass,
-    load::load,
     nodes::{Ears, Heard},
     reply::LiveReply,
     state::World,
@@ -107,6 +107,14 @@ struct Running {
     _pass: Pass,
 }
 
+impl Running {
+    /// Its end is in the log: nothing follows it, also of what the task is about to say at this moment.
+    fn stop(&self) {
+        self.live.freeze();
+        self.task.abort();
+    }
+}
+
 struct Actor {
     cell: Arc<WorldCell>,
     /// Runs ahead of the log while an append is under way.
@@ -138,7 +146,7 @@ struct Actor {
 
 /// Runs until nothing is asked any more and nothing runs.
 pub async fn run(cell: Arc<WorldCell>, mut inbox: mpsc::UnboundedReceiver<Letter>) {
-    let loaded = match load(&cell).await {
+    let loaded = match load_whole(&cell).await {
         Ok(loaded) => loaded,
         Err(failure) => {
             failure.log();

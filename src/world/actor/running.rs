@@ -198,7 +198,7 @@ impl Actor {
     /// Records the ends that wait for it. What storage refuses is tried again later: an end is never lost.
     pub(super) async fn record_ends(&mut self) {
         if let Err(failure) = self.fresh().await {
-            return failure.log();
+            return self.not_recorded(&failure);
         }
         while let Some((reply, ending)) = self.unrecorded.last().cloned() {
             let mut known = true;
@@ -208,9 +208,7 @@ impl Actor {
                 events
             });
             if let Err(failure) = ended.await {
-                failure.log();
-                self.retry_at = Some(Instant::now() + RETRY);
-                return;
+                return self.not_recorded(&failure);
             }
             if !known {
                 self.running.remove(&reply);
@@ -219,5 +217,21 @@ impl Actor {
         }
         self.bound_log().await;
         self.schedule();
+    }
+
+    /// It is tried again, unless the world was deleted: then nothing is left to be recorded, by whoever.
+    fn not_recorded(&mut self, failure: &Failure) {
+        failure.log();
+        if failure.code != ErrorCode::WorldNotFound {
+            self.retry_at = Some(Instant::now() + RETRY);
+            return;
+        }
+        self.turns.abort_all();
+        self.running.clear();
+        self.unrecorded.clear();
+        self.tickets.clear();
+        self.elsewhere.clear();
+        self.retry_at = None;
+        self.cell.hub.close();
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, thread};
 use super::stage::{id, name};
 use crate::world::{
     event::Reply,
-    reply::{LiveReply, MAX_BYTES, Stretch},
+    reply::{LiveReply, MAX_BYTES, Stretch, written_bytes},
 };
 
 pub fn reply(n: u64) -> Reply {
@@ -57,6 +57,11 @@ fn a_reply_has_its_limit() {
         (MAX_BYTES - 2, "🙂", MAX_BYTES - 2, false),
         (MAX_BYTES, "a", MAX_BYTES, false),
         (MAX_BYTES, "", MAX_BYTES, true),
+        // As long as JSON makes them.
+        (MAX_BYTES - 4, "\n\"", MAX_BYTES - 2, true),
+        (MAX_BYTES - 4, "\n\"\\", MAX_BYTES - 2, false),
+        (MAX_BYTES - 6, "\u{1}", MAX_BYTES - 5, true),
+        (MAX_BYTES - 5, "\u{1}", MAX_BYTES - 5, false),
     ] {
         let live = LiveReply::new(reply(1));
         assert!(live.push(&"x".repeat(there), |_| {}));
@@ -85,4 +90,10 @@ fn freezing_races_pushing() {
         assert_eq!(writer.join().unwrap(), frozen);
         assert_eq!(live.since(0).map(|stretch| stretch.text).unwrap_or_default(), frozen);
     }
+}
+
+#[test]
+fn a_text_is_as_long_as_its_json() {
+    let text: String = (0..0x300).filter_map(char::from_u32).chain("🙂\u{2028}".chars()).collect();
+    assert_eq!(written_bytes(&text), serde_json::to_string(&text).unwrap().len() - 2);
 }

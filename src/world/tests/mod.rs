@@ -13,6 +13,7 @@ mod queue;
 mod random_walk;
 mod retry;
 mod routing;
+mod snapshot;
 mod stage;
 mod templates;
 mod turns;

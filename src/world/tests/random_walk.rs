@@ -14,6 +14,7 @@ use crate::{
         decide::QUEUE,
         event::Event,
         memory::{KEPT, PROMPTED},
+        snapshot,
         state::World,
         turns::Ending,
     },
@@ -255,8 +256,8 @@ fn check(stage: &Stage, from: usize, busy: &BTreeSet<MessageId>, seen: &mut Seen
     assert_eq!(*mirror, stage.world, "whoever reads the log has the same world");
     seen.steps += 1;
     if seen.steps.is_multiple_of(97) {
-        let snapshot = serde_json::to_vec(&stage.world).unwrap();
-        let restored: World = serde_json::from_slice(&snapshot).unwrap();
+        let written = snapshot::write(&stage.world).unwrap();
+        let restored = snapshot::read(&written).unwrap();
         assert_eq!(restored, stage.world);
         *mirror = restored;
     }

@@ -59,6 +59,7 @@ fn a_folder_adds_to_them_and_replaces_them() {
 
 #[test]
 fn what_is_not_sound_stops_the_start_and_names_the_file() {
+    let prompted = template("deep", "a1").replace(r#""provider""#, r#""systemPrompt": "This.", "provider""#);
     let twice = template("twice", "a1").replace("[{", r#"[{"name": "A1", "config": {}}, {"#);
     for (files, words) in [
         (vec![("bad.json", "{")], ["bad.json", "JSON"]),
@@ -70,7 +71,12 @@ fn what_is_not_sound_stops_the_start_and_names_the_file() {
             vec![("twin.json", &template("twin", "a1")), ("TWIN/template.json", &template("TWIN", "a1"))],
             ["twin", "twice"],
         ),
-    ] as [(Vec<(&str, &str)>, [&str; 2]); 6]
+        (
+            vec![("deep/template.json", &template("deep", "a1")), ("deep/a2.md", "Whose?")],
+            ["a2.md", "no agent of that name"],
+        ),
+        (vec![("deep/template.json", &prompted), ("deep/a1.md", "Which?")], ["a1.md", "systemPrompt"]),
+    ] as [(Vec<(&str, &str)>, [&str; 2]); 8]
     {
         let error = load(&files).unwrap_err().to_string();
         for word in words {

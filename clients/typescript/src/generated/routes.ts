@@ -254,10 +254,10 @@ export interface ExportWorldInput {
 /**
  * Export a world: `GET /worlds/{worldName}/export`.
  *
- * The whole log of a world as NDJSON: a first line that says what it is, then one event a line, in order. It
- * holds no keys. `POST /worlds/import` makes a world of it again, here or on another server, unless the
- * server has dropped the world's first records (`--log-records`) or it is larger than 64 MiB. A template has
- * no log: `WORLD_NOT_FOUND`.
+ * The whole log of a world as NDJSON: a first line that says what it is and how far it goes, then one event a
+ * line, in order. It holds no keys. `POST /worlds/import` makes a world of it again, here or on another
+ * server, unless the server has dropped the world's first records (`--log-records`) or it is larger than 64
+ * MiB. A template has no log: `WORLD_NOT_FOUND`.
  *
  * @throws AgentWorldError with `INVALID_MESSAGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `WORLD_NOT_FOUND`,
  * `RATE_LIMITED`, `STORAGE_ERROR`, `SERVER_ERROR`

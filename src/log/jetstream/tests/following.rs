@@ -81,6 +81,37 @@ async fn what_a_creation_leaves_behind_is_removed() {
     assert!(node.head(kept).await.unwrap().is_some());
 }
 
+/// The removal is cut off behind the tombstone, and made again: who has not heard of it yet still does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn a_world_that_is_removed_again_stays_known_as_deleted() {
+    let servers = shared();
+    let node = open(&options(servers.url(), 1)).await;
+    let world = make_world(&node).await;
+    for _ in 0..2 {
+        node.core.try_remove_rest(world, Some(60)).await.unwrap();
+        let last = node.core.last_message(world).await.unwrap();
+        assert!(last.is_some_and(|(batch, _)| batch.state.deleted));
+    }
+}
+
+/// An expiry that was cut off behind the user's own entry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn worlds_of_a_user_who_is_gone_are_removed() {
+    let servers = shared();
+    let node = open(&options(servers.url(), 1)).await;
+    let world = make_world(&node).await;
+    let user = node.world(world).await.unwrap().unwrap().user;
+    assert_eq!(node.core.tidy(i64::MAX).await.unwrap(), 0, "the user is there");
+    let entry = node.core.entry::<super::super::sessions::User>(&super::super::names::user_key(&user)).await.unwrap();
+    assert!(node.core.unset(entry.revision).await.unwrap());
+    assert_eq!(node.core.tidy(0).await.unwrap(), 0, "too young");
+    assert_eq!(node.core.tidy(i64::MAX).await.unwrap(), 1);
+    assert_eq!(node.core.tidy(i64::MAX).await.unwrap(), 0);
+    assert!(node.world(world).await.unwrap().is_none() && node.head(world).await.unwrap().is_none());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: tests/cluster/run.sh"]
 async fn a_large_world_is_created_whole_or_not_at_all() {
@@ -106,7 +137,7 @@ async fn a_large_world_is_created_whole_or_not_at_all() {
 
     let large = append(id, 40, vec![draft(vec![b'x'; 2 << 20])]);
     match node.append(large).await {
-        Err(Error::Storage(cause)) => assert!(cause.to_string().contains("max_payload"), "{cause}"),
+        Err(Error::TooLarge(cause)) => assert!(cause.to_string().contains("max_payload"), "{cause}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(node.append(append(id, 40, vec![draft("{}")])).await.unwrap(), Appended::Done { head: 41 });

@@ -40,18 +40,30 @@ async fn what_cannot_keep_the_promises_is_refused_with_the_reason() {
     drop(opened);
 }
 
+/// Why the log cannot be there, once the server listens.
+async fn refusal(servers: &Servers) -> String {
+    let options = options(servers.url(), 1);
+    loop {
+        match JetStream::open(options.clone()).await.err() {
+            Some(OpenError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            other => return other.unwrap().to_string(),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: tests/cluster/run.sh"]
 async fn a_server_without_jetstream_is_refused() {
     let servers = Servers::with(1, "");
-    let options = options(servers.url(), 1);
-    let refused = loop {
-        match JetStream::open(options.clone()).await.err() {
-            Some(OpenError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
-            other => break other.unwrap(),
-        }
-    };
-    assert_eq!(refused.to_string(), format!("NATS server at {} runs without JetStream", servers.url()));
+    assert_eq!(refusal(&servers).await, format!("NATS server at {} runs without JetStream", servers.url()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats-server: tests/cluster/run.sh"]
+async fn a_server_that_takes_small_messages_only_is_refused() {
+    let servers = Servers::configured(1, "sync_interval: 2m", "max_payload: 65536\n");
+    let refusal = refusal(&servers).await;
+    assert!(refusal.contains("65536 bytes (max_payload)"), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
