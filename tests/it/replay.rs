@@ -246,7 +246,11 @@ async fn a_mock_plays_a_script() {
 fn what_is_neither_is_said() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("x.json");
+    // It would be a file, and nothing is written elsewhere because a recording says so.
+    let elsewhere = json!({"at": "2026-01-15T10:00:00.000Z", "direction": "server", "frame": {
+        "id": "1", "type": "world_selected", "payload": {"templateName": "../../elsewhere"}}});
     for (text, words) in [
+        (&*format!("\n{elsewhere}\n"), "x.json, line 2: /frame/payload/templateName"),
         (r#"{"name":"x"}"#, "is no script"),
         ("", "holds no frame"),
         ("{\"id\":\"1\",\"type\":\"ping\"}\n{\"id\":\"2\",\"type\":\"ping\"}\n", "no recording"),

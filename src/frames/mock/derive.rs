@@ -1,11 +1,20 @@
 //! From a recording, what its agents would have to be told to say it again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use serde_json::{Value, json};
 
 use super::Play;
-use crate::frames::replay::{Recording, Said};
+use crate::{
+    frames::{
+        ToolError,
+        replay::{Recording, Said},
+    },
+    protocol::TemplateName,
+};
 
 /// What a rule, a piece and a script may hold at most (schema/script.json).
 const MAX_PHRASE: usize = 500;
@@ -30,7 +39,7 @@ struct Reply {
     end: Option<Value>,
 }
 
-pub fn derive(recording: &Recording) -> Play {
+pub fn derive(file: &Path, recording: &Recording) -> Result<Play, ToolError> {
     let mut asked: HashMap<(u64, String), String> = HashMap::new();
     let mut words: HashMap<String, String> = HashMap::new();
     let mut calls: BTreeMap<(String, String), u64> = BTreeMap::new();
@@ -50,7 +59,13 @@ pub fn derive(recording: &Recording) -> Play {
         let payload = &frame["payload"];
         match frame["type"].as_str().unwrap_or_default() {
             "world_selected" => {
-                templates.entry(text(&payload["templateName"])).or_insert_with(|| template(payload));
+                let name = text(&payload["templateName"]);
+                // It becomes the name of a file, and a recording may come from anywhere.
+                if let Err(invalid) = TemplateName::new(name.as_str()) {
+                    let reason = format!("/frame/payload/templateName {invalid}");
+                    return Err(ToolError::Line { file: file.to_owned(), line: step.line, reason });
+                }
+                templates.entry(name).or_insert_with(|| template(payload));
             }
             "status" if payload["type"] == "message_accepted" => {
                 if let Some(content) = asked.get(&(step.connection, text(&frame["replyTo"]))) {
@@ -85,7 +100,7 @@ pub fn derive(recording: &Recording) -> Play {
             _ => {}
         }
     }
-    Play { script: script(&replies), templates: templates.into_values().collect() }
+    Ok(Play { script: script(&replies), templates: templates.into_values().collect() })
 }
 
 /// The template of a world, as far as the world shows it.

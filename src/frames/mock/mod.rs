@@ -115,6 +115,6 @@ fn read(source: &Path) -> Result<Play, ToolError> {
                 Err(ToolError::Other(format!("{} is no script: {reason}", source.display())))
             }
         },
-        _ => Ok(derive::derive(&Recording::read(source)?)),
+        _ => derive::derive(source, &Recording::read(source)?),
     }
 }
