@@ -70,7 +70,11 @@ pub async fn prove(
         }
     }
     proof.mutants = jobs.len();
-    for (mutant, played) in play_all(jobs, target, limit, width, done).await {
+    let played = play_all(jobs, target, limit, width, done).await;
+    if played.len() < proof.mutants {
+        proof.survivors.push(format!("{} were lost: a fault of the kit", proof.mutants - played.len()));
+    }
+    for (mutant, played) in played {
         if let Some(mutant) = mutant {
             proof.judge(&mutant, &played);
         }

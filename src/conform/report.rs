@@ -45,7 +45,7 @@ impl Report<'_> {
     pub fn verdict(&self) -> Verdict {
         let harness = self.count(|outcome| matches!(outcome, Outcome::Harness(_)));
         let ran = self.played.len() - self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
-        if harness > 0 || !self.compared.unexpected.is_empty() || !self.compared.passing.is_empty() {
+        if harness > 0 || self.lost() > 0 || !self.compared.unexpected.is_empty() || !self.compared.passing.is_empty() {
             Verdict::Failed
         } else if ran < self.played.len() && !self.skips_allowed {
             Verdict::Skipped
@@ -54,6 +54,11 @@ impl Report<'_> {
         } else {
             Verdict::Passed
         }
+    }
+
+    /// How many scenarios were started and never came back.
+    fn lost(&self) -> usize {
+        self.scenarios.len().saturating_sub(self.played.len())
     }
 
     pub fn touched(&self) -> Touched {
@@ -88,6 +93,9 @@ impl Report<'_> {
         self.skips(&mut text);
         for entry in &self.compared.passing {
             let _ = writeln!(text, "\n✗ {entry} stands in the baseline and does not fail: take it out");
+        }
+        if self.lost() > 0 {
+            let _ = writeln!(text, "\n✗ {} scenarios were lost: a fault of the kit", self.lost());
         }
         let passed = self.count(|outcome| matches!(outcome, Outcome::Passed));
         let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
@@ -226,5 +234,34 @@ impl Report<'_> {
             }
         }
         json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(scenarios: &[Scenario], outcomes: Vec<Outcome>) -> Report<'_> {
+        let played = scenarios.iter().zip(outcomes).map(|(one, outcome)| Played::new(&one.name, outcome)).collect();
+        Report {
+            against: String::new(),
+            scenarios,
+            played,
+            compared: Compared::default(),
+            elapsed: Duration::ZERO,
+            whole: false,
+            skips_allowed: false,
+        }
+    }
+
+    #[test]
+    fn only_what_was_played_to_its_end_can_pass() {
+        let text = r#"{"title": "a title", "rules": ["R1.1"], "steps": [{"connect": "a"}]}"#;
+        let scenarios = ["x/one", "x/two"].map(|name| Scenario::parse(name, text).unwrap());
+        let verdict = |outcomes| report(&scenarios, outcomes).verdict();
+        assert_eq!(verdict(vec![Outcome::Passed, Outcome::Passed]), Verdict::Passed);
+        assert_eq!(verdict(vec![Outcome::Passed, Outcome::Harness(String::new())]), Verdict::Failed);
+        assert_eq!(verdict(vec![Outcome::Passed]), Verdict::Failed);
+        assert!(report(&scenarios, vec![Outcome::Passed]).text().contains("1 scenarios were lost"));
     }
 }

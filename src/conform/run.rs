@@ -1,14 +1,15 @@
 //! One scenario against one server, and many of them side by side.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{Id, JoinSet},
+};
 
 use super::{
     mutant::Mutant,
@@ -74,6 +75,19 @@ pub struct Played {
     pub fired: bool,
 }
 
+impl Played {
+    pub fn new(scenario: &str, outcome: Outcome) -> Self {
+        Self {
+            scenario: scenario.to_owned(),
+            outcome,
+            held: 0,
+            touched: Touched::default(),
+            elapsed: Duration::ZERO,
+            fired: false,
+        }
+    }
+}
+
 /// Why this target cannot run a scenario.
 pub fn unfit(scenario: &Scenario, target: &Target) -> Option<String> {
     if scenario.server.is_some() && target.program.is_none() {
@@ -86,14 +100,7 @@ pub fn unfit(scenario: &Scenario, target: &Target) -> Option<String> {
 /// Plays one scenario.
 pub async fn play(scenario: &Scenario, target: &Target, limit: Duration, mutant: Option<Mutant>) -> Played {
     let since = Instant::now();
-    let mut played = Played {
-        scenario: scenario.name.clone(),
-        outcome: Outcome::Passed,
-        held: 0,
-        touched: Touched::default(),
-        elapsed: Duration::ZERO,
-        fired: false,
-    };
+    let mut played = Played::new(&scenario.name, Outcome::Passed);
     if let Some(reason) = unfit(scenario, target) {
         played.outcome = Outcome::Skipped(reason);
         return played;
@@ -191,30 +198,43 @@ pub async fn play_all(
     target: Arc<Target>,
     limit: Duration,
     width: usize,
-    mut done: impl FnMut(usize, &Played),
+    done: impl FnMut(usize, &Played),
 ) -> Vec<(Option<Mutant>, Played)> {
     let places = Arc::new(Semaphore::new(width));
     // Servers of their own are programs; a few at a time are enough.
     let servers = Arc::new(Semaphore::new(5));
-    let running = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
+    let mut started = HashMap::new();
     for (index, (scenario, mutant)) in jobs.into_iter().enumerate() {
-        let (places, servers, target, running) = (places.clone(), servers.clone(), target.clone(), running.clone());
-        tasks.spawn(async move {
+        let (places, servers, target) = (places.clone(), servers.clone(), target.clone());
+        let what = (index, scenario.name.clone(), mutant.clone());
+        let task = tasks.spawn(async move {
             let _server = match scenario.server {
                 Some(_) => servers.acquire_owned().await.ok(),
                 None => None,
             };
             let _place = places.acquire_owned().await.ok();
-            running.fetch_add(1, Ordering::Relaxed);
-            let played = play(&scenario, &target, limit, mutant.clone()).await;
-            running.fetch_sub(1, Ordering::Relaxed);
-            (index, mutant, played)
+            play(&scenario, &target, limit, mutant).await
         });
+        started.insert(task.id(), what);
     }
+    gather(tasks, started, done).await
+}
+
+/// Waits for all that was started. What broke down was played, too: otherwise nobody would hear that it did not pass.
+async fn gather(
+    mut tasks: JoinSet<Played>,
+    mut started: HashMap<Id, (usize, String, Option<Mutant>)>,
+    mut done: impl FnMut(usize, &Played),
+) -> Vec<(Option<Mutant>, Played)> {
     let mut all = Vec::new();
-    while let Some(joined) = tasks.join_next().await {
-        let Ok((index, mutant, played)) = joined else { continue };
+    while let Some(joined) = tasks.join_next_with_id().await {
+        let (id, result) = match joined {
+            Ok((id, played)) => (id, Ok(played)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let Some((index, name, mutant)) = started.remove(&id) else { continue };
+        let played = result.unwrap_or_else(|error| Played::new(&name, Outcome::Harness(error.to_string())));
         done(all.len() + 1, &played);
         all.push((index, mutant, played));
     }
@@ -237,5 +257,28 @@ impl Player {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_scenario_that_breaks_down_is_a_fault_of_the_kit() {
+        let (mut tasks, mut started, mut heard) = (JoinSet::new(), HashMap::new(), 0);
+        for (index, name) in ["x/breaks", "x/passes"].into_iter().enumerate() {
+            let task = tasks.spawn(async move {
+                assert!(index != 0, "it breaks down");
+                Played::new(name, Outcome::Passed)
+            });
+            started.insert(task.id(), (index, name.to_owned(), None));
+        }
+        let all = gather(tasks, started, |done, _| heard = done).await;
+        let outcomes: Vec<_> = all.iter().map(|(_, played)| (played.scenario.as_str(), &played.outcome)).collect();
+        let [("x/breaks", Outcome::Harness(why)), ("x/passes", Outcome::Passed)] = outcomes[..] else {
+            panic!("{outcomes:?}");
+        };
+        assert!(why.contains("it breaks down") && heard == 2, "{why}");
     }
 }

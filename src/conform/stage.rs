@@ -260,11 +260,9 @@ impl Stage {
         self.note("←", name, &text);
         self.heard = Some(Instant::now());
         let mut frame: Value = match serde_json::from_str(&text) {
-            Ok(frame) => frame,
-            Err(error) => {
-                self.faults.push(fault("schema", format!("not JSON: {error}")));
-                return;
-            }
+            Ok(frame @ Value::Object(_)) => frame,
+            Ok(_) => return self.faults.push(fault("schema", format!("no object: {text}"))),
+            Err(error) => return self.faults.push(fault("schema", format!("not JSON: {error}"))),
         };
         if let Some(id) = &id {
             frame["sse"] = json!({"id": id});
@@ -327,4 +325,29 @@ pub enum Taken {
     Closed(Option<u16>),
     /// Nothing within the time.
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conform::peer::Line;
+
+    fn stage() -> Stage {
+        let mut stage =
+            Stage::new(Host { name: "127.0.0.1".to_owned(), port: 9 }, Duration::from_secs(5), None).unwrap();
+        stage.peers.insert("s".to_owned(), Peer::new(Line::Gone));
+        stage
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_frame() {
+        for text in ["[1]", "7", "null", "\"status\"", "{"] {
+            for id in [None, Some("epoch:1".to_owned())] {
+                let mut stage = stage();
+                stage.hear("s", text.to_owned(), id);
+                assert!(matches!(&stage.faults[..], [fault] if fault.check == "schema"), "{text}: {:?}", stage.faults);
+                assert!(stage.peers["s"].inbox.is_empty(), "{text}");
+            }
+        }
+    }
 }
