@@ -1,6 +1,7 @@
 //! The step that opens a WebSocket, or is refused one.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_tungstenite::{
     client_async,
     tungstenite::{self, client::IntoClientRequest, http::HeaderValue},
@@ -22,7 +23,7 @@ impl Player {
         &mut self,
         connect: &Connect,
         broken: Option<Kind>,
-        within: Option<f64>,
+        until: Instant,
     ) -> Result<(), Stop> {
         let name = &connect.connect;
         let harness = |error: &dyn std::fmt::Display| Stop::Harness(error.to_string());
@@ -51,7 +52,7 @@ impl Player {
             let stream = self.stage.host.tcp(connect.receive_buffer).await.map_err(tungstenite::Error::Io)?;
             client_async(request, stream).await
         };
-        let handshake = tokio::time::timeout(self.stage.limit, handshake).await;
+        let handshake = tokio::time::timeout_at(until, handshake).await;
         let handshake = handshake.map_err(|_| failed(None, "the handshake does not end"))?;
         let refusal_expected = connect.status.is_some() || connect.problem.is_some();
         let (socket, response) = match handshake {
@@ -85,7 +86,7 @@ impl Player {
             }
             _ => {}
         }
-        let greeting = match self.stage.take(name, within).await? {
+        let greeting = match self.stage.take(name, until).await? {
             Taken::Frame(frame) => frame.json,
             other => return Err(failed(None, format!("`connected` should come first; {}", nothing(&other)))),
         };

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
@@ -97,25 +98,26 @@ impl Player {
     async fn step(&mut self, step: &Step, suffix: &str) -> Result<(), Stop> {
         let check = step.check.as_ref().map(|check| format!("{check}{suffix}"));
         let broken = self.broken(step.check.as_deref(), suffix);
-        let within = step.within;
+        // One for all that the step waits for.
+        let until = self.stage.until(step.within);
         let blame = |stop: Stop| match stop {
             Stop::Failed { check: None, text, .. } => failed(check.clone(), text),
             stop => stop,
         };
         let outcome = match &step.action {
-            Action::Connect(connect) => self.connect(connect, broken, within).await,
-            Action::Ask(ask) => self.ask(ask, broken, within).await,
+            Action::Connect(connect) => self.connect(connect, broken, until).await,
+            Action::Ask(ask) => self.ask(ask, broken, until).await,
             Action::Send(ask) => self.send(ask).await.map(|_| ()),
-            Action::Answer(ask) => self.answer_later(ask, broken, within).await,
+            Action::Answer(ask) => self.answer_later(ask, broken, until).await,
             Action::Text(text) => self.say(text).await,
-            Action::Expect(watch) => self.expect(watch, broken, within).await,
-            Action::Next(watch) => self.next(watch, broken, within).await,
-            Action::Until(watch) => self.until(watch, broken, within, suffix).await,
-            Action::Fence(watch) => self.fence(watch, within, suffix).await,
+            Action::Expect(watch) => self.expect(watch, broken, until).await,
+            Action::Next(watch) => self.next(watch, broken, until).await,
+            Action::Until(watch) => self.until(watch, broken, until, suffix).await,
+            Action::Fence(watch) => self.fence(watch, until, suffix).await,
             Action::Http(http) => self.http(http, broken).await,
             Action::Stream(http) => self.stream(http, broken).await,
             Action::Ended(watch) | Action::Closed(watch) => {
-                self.closed(watch, broken, within, suffix, matches!(step.action, Action::Closed(_))).await
+                self.closed(watch, broken, until, suffix, matches!(step.action, Action::Closed(_))).await
             }
             Action::Leave(name) => {
                 let name = self.stage.peer_name(Some(name))?;
@@ -197,18 +199,18 @@ impl Player {
         Ok((name, id))
     }
 
-    async fn ask(&mut self, ask: &Ask, broken: Option<Kind>, within: Option<f64>) -> Result<(), Stop> {
+    async fn ask(&mut self, ask: &Ask, broken: Option<Kind>, until: Instant) -> Result<(), Stop> {
         let (name, id) = self.send(ask).await?;
-        self.answer(&name, &id, &ask.kind, ask, broken, within).await
+        self.answer(&name, &id, &ask.kind, ask, broken, until).await
     }
 
-    async fn answer_later(&mut self, ask: &Ask, broken: Option<Kind>, within: Option<f64>) -> Result<(), Stop> {
+    async fn answer_later(&mut self, ask: &Ask, broken: Option<Kind>, until: Instant) -> Result<(), Stop> {
         let name = self.stage.peer_name(ask.on.as_ref())?;
         let id = ask.id.as_ref().map_or(Ok(Value::Null), |id| self.stage.values.fill(&json!(id)))?;
         let id = id.as_str().unwrap_or_default().to_owned();
         let kind = self.sent.get(&id).cloned();
         let kind = kind.ok_or_else(|| Stop::Harness(format!("nothing was sent with the id {id:?}")))?;
-        self.answer(&name, &id, &kind, ask, broken, within).await
+        self.answer(&name, &id, &kind, ask, broken, until).await
     }
 
     async fn answer(
@@ -218,7 +220,7 @@ impl Player {
         kind: &str,
         ask: &Ask,
         broken: Option<Kind>,
-        within: Option<f64>,
+        until: Instant,
     ) -> Result<(), Stop> {
         let (wire, variant) = {
             let reply = published().reply_to(kind);
@@ -246,7 +248,7 @@ impl Player {
             }
             None => {}
         }
-        let answer = self.find(name, within, |frame, _| frame.json["replyTo"] == id).await?;
+        let answer = self.find(name, until, |frame, _| frame.json["replyTo"] == id).await?;
         fit(&pattern, &answer.json, &mut self.stage.values)
     }
 

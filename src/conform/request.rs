@@ -146,7 +146,9 @@ impl Player {
         self.stage.note("←", "http", &format!("{status} {headers:?}"));
         let media = headers.get("content-type").map(|value| media_type(value));
         if status != 200 || media.as_deref() != Some("text/event-stream") {
-            let body = response.bytes().await.unwrap_or_default();
+            // Another kind of stream may never end.
+            let body = tokio::time::timeout(self.stage.limit, response.bytes()).await;
+            let body = body.ok().and_then(Result::ok).unwrap_or_default();
             let text = String::from_utf8_lossy(&body).into_owned();
             self.stage.note("←", "http", &text);
             self.check_answer(&http.method, &path, status, media.as_deref(), &body);

@@ -247,8 +247,9 @@ impl Player {
         let id = self.stage.next_id();
         let ping = serde_json::json!({"id": id, "type": "ping"});
         self.stage.send_frame(name, &ping).await?;
+        let until = self.stage.until(None);
         loop {
-            match self.stage.take(name, None).await? {
+            match self.stage.take(name, until).await? {
                 super::stage::Taken::Frame(frame) if frame.json["replyTo"] == id => return Ok(()),
                 super::stage::Taken::Frame(_) => {}
                 other => {

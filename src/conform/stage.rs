@@ -160,11 +160,18 @@ impl Stage {
         self.touched.client.insert(kind.to_owned());
         let text = frame.to_string();
         self.note("→", name, &text);
-        let peer = self.peer(name)?;
-        peer.standing.asks(id, kind);
+        self.peer(name)?.standing.asks(id, kind);
+        self.send(name, Message::text(text)).await
+    }
+
+    /// A server that reads nothing must not hold the kit up.
+    async fn send(&mut self, name: &str, message: Message) -> Result<(), Stop> {
+        let limit = self.limit;
         // A line that is closed says so when it is read.
-        peer.send(Message::text(text)).await;
-        Ok(())
+        match tokio::time::timeout(limit, self.peer(name)?.send(message)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(super::play::failed(None, "the server does not read what it is sent")),
+        }
     }
 
     /// Sends what need be no frame.
@@ -183,8 +190,7 @@ impl Stage {
             }
             None => peer.standing.babbles(),
         }
-        peer.send(message).await;
-        Ok(())
+        self.send(name, message).await
     }
 
     pub async fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Stop> {
@@ -195,12 +201,16 @@ impl Stage {
 
     // In.
 
-    /// When waiting ends that begins now.
-    pub fn deadline(&self, within: Option<f64>) -> Instant {
-        let usual = Instant::now() + within.map_or(self.limit, Duration::from_secs_f64);
+    /// When a step ends at the latest that begins now, however much the server sends.
+    pub fn until(&self, within: Option<f64>) -> Instant {
+        Instant::now() + within.map_or(self.limit, Duration::from_secs_f64)
+    }
+
+    /// When waiting ends: with the step, or earlier once a broken server did what it does and is silent.
+    fn deadline(&self, until: Instant) -> Instant {
         let silent_since =
             self.fired.filter(|_| self.hurry).map(|fired| self.heard.map_or(fired, |heard| heard.max(fired)));
-        silent_since.map_or(usual, |since| usual.min(since + AFTER_MUTATION))
+        silent_since.map_or(until, |since| until.min(since + AFTER_MUTATION))
     }
 
     /// Begins a change to what comes on one connection; what waits there is looked at first.
@@ -223,14 +233,18 @@ impl Stage {
         Ok(())
     }
 
-    /// The next frame of a connection that no step has taken: the one place where frames are received.
-    pub async fn take(&mut self, name: &str, within: Option<f64>) -> Result<Taken, Stop> {
-        let last = Instant::now() + within.map_or(self.limit, Duration::from_secs_f64);
-        let mut deadline = self.deadline(within);
+    /// The next frame of a connection that no step has taken: the one place where frames are received. `until`: when
+    /// the step ends that asks.
+    pub async fn take(&mut self, name: &str, until: Instant) -> Result<Taken, Stop> {
         loop {
+            let deadline = self.deadline(until);
             let peer = self.peer(name)?;
             if let Some(frame) = peer.inbox.pop_front() {
                 return Ok(Taken::Frame(frame));
+            }
+            // A server that sends for ever always has something ready.
+            if Instant::now() >= until {
+                return Ok(Taken::Nothing);
             }
             match peer.receive(deadline).await {
                 Raw::Text { text, id } => self.hear(name, text, id),
@@ -250,7 +264,6 @@ impl Stage {
                 }
                 Raw::Nothing => return Ok(Taken::Nothing),
             }
-            deadline = last.min(self.deadline(within));
         }
     }
 
@@ -349,5 +362,30 @@ mod tests {
                 assert!(stage.peers["s"].inbox.is_empty(), "{text}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_sends_for_ever_does_not_hold_a_step_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            use futures_util::SinkExt;
+            let mut socket = tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap();
+            while socket.send(Message::text(r#"{"type":"event_stream"}"#)).await.is_ok() {}
+        });
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/ws"), tcp).await.unwrap();
+        let mut stage = stage();
+        stage.peers.insert("a".to_owned(), Peer::new(Line::Socket(Box::new(socket))));
+        let until = stage.until(Some(0.2));
+        let mut frames = 0;
+        let step = async {
+            while let Taken::Frame(_) = stage.take("a", until).await.unwrap() {
+                frames += 1;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), step).await.expect("the step ends");
+        assert!(frames > 0);
+        server.abort();
     }
 }

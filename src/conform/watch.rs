@@ -1,6 +1,7 @@
 //! The steps that wait for frames, and what must be true of those that came.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     mutant::{Edit, Kind, Select, against, other},
@@ -17,12 +18,12 @@ impl Player {
     pub(super) async fn find(
         &mut self,
         name: &str,
-        within: Option<f64>,
+        until: Instant,
         is_it: impl Fn(&Frame, &Values) -> bool,
     ) -> Result<Frame, Stop> {
         let mut passed = Vec::new();
         let found = loop {
-            match self.stage.take(name, within).await? {
+            match self.stage.take(name, until).await? {
                 Taken::Frame(frame) if is_it(&frame, &self.stage.values) => break Ok(frame),
                 Taken::Frame(frame) => passed.push(frame),
                 other => break Err(failed(None, format!("it does not come: {}", nothing(&other)))),
@@ -36,17 +37,12 @@ impl Player {
         found
     }
 
-    pub(super) async fn expect(
-        &mut self,
-        watch: &Watch,
-        broken: Option<Kind>,
-        within: Option<f64>,
-    ) -> Result<(), Stop> {
+    pub(super) async fn expect(&mut self, watch: &Watch, broken: Option<Kind>, until: Instant) -> Result<(), Stop> {
         let name = self.stage.peer_name(watch.on.as_ref())?;
         if broken.is_some() {
             self.stage.arm(&name, Select::Fits(watch.pattern.clone()), Edit::Lose)?;
         }
-        let frame = self.find(&name, within, |frame, values| fits(&watch.pattern, &frame.json, values)).await;
+        let frame = self.find(&name, until, |frame, values| fits(&watch.pattern, &frame.json, values)).await;
         let frame = frame.map_err(|stop| self.unknown_names(&watch.pattern, stop))?;
         fit(&watch.pattern, &frame.json, &mut self.stage.values)
     }
@@ -60,13 +56,13 @@ impl Player {
         }
     }
 
-    pub(super) async fn next(&mut self, watch: &Watch, broken: Option<Kind>, within: Option<f64>) -> Result<(), Stop> {
+    pub(super) async fn next(&mut self, watch: &Watch, broken: Option<Kind>, until: Instant) -> Result<(), Stop> {
         let name = self.stage.peer_name(watch.on.as_ref())?;
         if broken.is_some() {
             let (select, edit) = against(&HoldKind::Only(Vec::new()), &Value::Null, &self.stage.values);
             self.stage.arm(&name, select, edit)?;
         }
-        match self.stage.take(&name, within).await? {
+        match self.stage.take(&name, until).await? {
             Taken::Frame(frame) => fit(&watch.pattern, &frame.json, &mut self.stage.values),
             other => Err(failed(None, format!("the next frame does not come: {}", nothing(&other)))),
         }
@@ -86,7 +82,7 @@ impl Player {
         &mut self,
         watch: &Watch,
         broken: Option<Kind>,
-        within: Option<f64>,
+        until: Instant,
         suffix: &str,
     ) -> Result<(), Stop> {
         let name = self.stage.peer_name(watch.on.as_ref())?;
@@ -96,7 +92,7 @@ impl Player {
         self.break_holds(&name, watch, &watch.pattern, suffix)?;
         let mut frames = Vec::new();
         loop {
-            match self.stage.take(&name, within).await? {
+            match self.stage.take(&name, until).await? {
                 Taken::Frame(frame) => {
                     let last = fits(&watch.pattern, &frame.json, &self.stage.values);
                     frames.push(frame);
@@ -116,7 +112,7 @@ impl Player {
         self.collected(watch, frames, suffix)
     }
 
-    pub(super) async fn fence(&mut self, watch: &Watch, within: Option<f64>, suffix: &str) -> Result<(), Stop> {
+    pub(super) async fn fence(&mut self, watch: &Watch, until: Instant, suffix: &str) -> Result<(), Stop> {
         let name = self.stage.peer_name(watch.on.as_ref())?;
         let id = self.stage.next_id();
         let last = json!({"replyTo": id});
@@ -124,7 +120,7 @@ impl Player {
         self.break_holds(&name, watch, &last, suffix)?;
         let mut frames = Vec::new();
         loop {
-            match self.stage.take(&name, within).await? {
+            match self.stage.take(&name, until).await? {
                 Taken::Frame(frame) if frame.json["replyTo"] == id => break,
                 Taken::Frame(frame) => frames.push(frame),
                 other => return Err(failed(None, format!("a ping is not answered: {}", nothing(&other)))),
@@ -137,7 +133,7 @@ impl Player {
         &mut self,
         watch: &Watch,
         broken: Option<Kind>,
-        within: Option<f64>,
+        until: Instant,
         suffix: &str,
         with_code: bool,
     ) -> Result<(), Stop> {
@@ -145,7 +141,7 @@ impl Player {
         self.break_holds(&name, watch, &Value::Null, suffix)?;
         let mut frames = Vec::new();
         let mut code = loop {
-            match self.stage.take(&name, within).await? {
+            match self.stage.take(&name, until).await? {
                 Taken::Frame(frame) => frames.push(frame),
                 Taken::Closed(code) => break json!(code),
                 Taken::Nothing => return Err(failed(None, "the server does not close it")),
