@@ -13,6 +13,8 @@ pub struct Compared {
     pub expected: Vec<String>,
     /// Entries whose check did not fail.
     pub passing: Vec<String>,
+    /// Entries of scenarios that do not exist.
+    pub unknown: Vec<String>,
 }
 
 /// Reads a baseline; empty lines and what follows `//` do not count.
@@ -30,19 +32,22 @@ pub fn entry(played: &Played) -> Option<String> {
     }
 }
 
-/// Holds a run against a baseline. Entries of scenarios that did not run say nothing.
-pub fn compare(played: &[Played], baseline: &BTreeSet<String>) -> Compared {
+/// Holds a run against a baseline. `exists`: the names of all scenarios; entries of those that did not run say nothing.
+pub fn compare(played: &[Played], baseline: &BTreeSet<String>, exists: &BTreeSet<String>) -> Compared {
     let mut compared = Compared::default();
     let failed: BTreeSet<String> = played.iter().filter_map(entry).collect();
     for entry in &failed {
         let list = if baseline.contains(entry) { &mut compared.expected } else { &mut compared.unexpected };
         list.push(entry.clone());
     }
-    let ran = |entry: &str| {
+    for entry in baseline.iter().filter(|entry| !failed.contains(*entry)) {
         let name = entry.split('#').next().unwrap_or_default();
         let found = played.iter().find(|played| played.scenario == name);
-        found.is_none_or(|played| !matches!(played.outcome, Outcome::Skipped(_)))
-    };
-    compared.passing = baseline.iter().filter(|entry| !failed.contains(*entry) && ran(entry)).cloned().collect();
+        if found.is_some_and(|played| !matches!(played.outcome, Outcome::Skipped(_))) {
+            compared.passing.push(entry.clone());
+        } else if !exists.contains(name) {
+            compared.unknown.push(entry.clone());
+        }
+    }
     compared
 }

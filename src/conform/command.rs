@@ -128,6 +128,7 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
     };
     let whole = options.only.is_empty() && options.scenarios.is_none();
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));
+    let names: BTreeSet<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let chosen: Vec<Scenario> = all.into_iter().filter(|scenario| wanted(&scenario.name)).collect();
     if chosen.is_empty() {
         return Err(Unusable::Usage("no scenario has such a name; --list shows them".to_owned()));
@@ -152,7 +153,7 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
     let played = play_all(jobs, Arc::new(target), limit, WIDTH, |done, played| progress.tell(done, played)).await;
     progress.clear();
     let played: Vec<Played> = played.into_iter().map(|(_, played)| played).collect();
-    let compared = baseline::compare(&played, &baseline);
+    let compared = baseline::compare(&played, &baseline, &names);
     let report = Report {
         against,
         scenarios: &chosen,

@@ -45,7 +45,9 @@ impl Report<'_> {
     pub fn verdict(&self) -> Verdict {
         let harness = self.count(|outcome| matches!(outcome, Outcome::Harness(_)));
         let ran = self.played.len() - self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
-        if harness > 0 || self.lost() > 0 || !self.compared.unexpected.is_empty() || !self.compared.passing.is_empty() {
+        let Compared { unexpected, passing, unknown, .. } = &self.compared;
+        let surprises = unexpected.len() + passing.len() + unknown.len();
+        if harness > 0 || self.lost() > 0 || surprises > 0 {
             Verdict::Failed
         } else if ran < self.played.len() && !self.skips_allowed {
             Verdict::Skipped
@@ -93,6 +95,9 @@ impl Report<'_> {
         self.skips(&mut text);
         for entry in &self.compared.passing {
             let _ = writeln!(text, "\n✗ {entry} stands in the baseline and does not fail: take it out");
+        }
+        for entry in &self.compared.unknown {
+            let _ = writeln!(text, "\n✗ {entry} stands in the baseline, and there is no such scenario: take it out");
         }
         if self.lost() > 0 {
             let _ = writeln!(text, "\n✗ {} scenarios were lost: a fault of the kit", self.lost());
@@ -197,6 +202,7 @@ impl Report<'_> {
             "checks": self.played.iter().map(|played| played.held).sum::<usize>(),
             "milliseconds": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
             "passingInBaseline": self.compared.passing,
+            "unknownInBaseline": self.compared.unknown,
             "rules": self.rules(),
             "touched": {
                 "client": touched.client, "server": touched.server, "routes": touched.routes,

@@ -255,6 +255,11 @@ fn baselines_skips_and_exit_codes() {
     assert_eq!(run(&["--baseline", &baseline("area/wrong#greeted // known\n")]).0, 0);
     let (code, text) = run(&["--baseline", &baseline("area/wrong#greeted\narea/good#greeted\n")]);
     assert!(code == 1 && text.contains("area/good#greeted stands in the baseline and does not fail"), "{text}");
+    // What exists and was not asked for says nothing; what does not exist is an error.
+    let (code, text) = run(&["--only", "good", "--baseline", &baseline("area/wrong#greeted\n")]);
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&["--only", "good", "--baseline", &baseline("area/gone#greeted\n")]);
+    assert!(code == 1 && text.contains("area/gone#greeted stands in the baseline, and there is no such"), "{text}");
     fs::remove_file(dir.join("own/area/wrong.json")).unwrap();
     scenario("unfair", json!({}), json!({"steps": [{"connect": "a"}, {"ask": "ping", "payload": {"extra": 1}}]}));
     let (code, text) = run(&[]);
