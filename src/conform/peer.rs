@@ -142,12 +142,10 @@ impl Line {
                 }
             },
             Self::Stream { response, buffer } => loop {
-                if let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
-                    let block: Vec<u8> = buffer.drain(..end + 2).collect();
-                    match event(&String::from_utf8_lossy(&block)) {
-                        Ok(None) => continue,
-                        Ok(Some((text, id))) => return Raw::Text { text, id },
-                        Err(line) => return Raw::Garbled(line),
+                if let Some(lines) = block(buffer) {
+                    match event(&lines) {
+                        None => continue,
+                        Some((text, id)) => return Raw::Text { text, id },
                     }
                 }
                 match response.chunk().await {
@@ -165,19 +163,63 @@ impl Line {
     }
 }
 
-/// The data and id of one event; nothing for a comment.
-fn event(block: &str) -> Result<Option<(String, Option<String>)>, String> {
+/// Takes the lines up to the first empty one, which is no part of them. A line ends with LF, CR LF or CR. A CR at the
+/// very end counts at once; the LF that may still follow it is an empty line more, and means nothing.
+fn block(buffer: &mut Vec<u8>) -> Option<Vec<String>> {
+    let (mut lines, mut start) = (Vec::new(), 0);
+    loop {
+        let end = start + buffer[start..].iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
+        let line = String::from_utf8_lossy(&buffer[start..end]).into_owned();
+        start = if buffer[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
+        if line.is_empty() {
+            buffer.drain(..start);
+            return Some(lines);
+        }
+        lines.push(line);
+    }
+}
+
+/// The data and id of one event; nothing for a comment. Fields that nobody knows are ignored, as the standard says.
+fn event(lines: &[String]) -> Option<(String, Option<String>)> {
     let (mut id, mut data) = (None, Vec::new());
-    for line in block.lines() {
+    for line in lines {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            // A comment, or nothing.
-            "" | "event" | "retry" => {}
             "id" => id = Some(value.to_owned()),
             "data" => data.push(value),
-            _ => return Err(line.to_owned()),
+            _ => {}
         }
     }
-    Ok(if data.is_empty() { None } else { Some((data.join("\n"), id)) })
+    (!data.is_empty()).then(|| (data.join("\n"), id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The events of a stream that comes in pieces of this size.
+    fn events(stream: &str, size: usize) -> Vec<(String, Option<String>)> {
+        let (mut buffer, mut events) = (Vec::new(), Vec::new());
+        for piece in stream.as_bytes().chunks(size) {
+            buffer.extend_from_slice(piece);
+            while let Some(lines) = block(&mut buffer) {
+                events.extend(event(&lines));
+            }
+        }
+        assert!(buffer.is_empty(), "{stream:?} in pieces of {size}: {buffer:?} is left");
+        events
+    }
+
+    #[test]
+    fn events_are_read_as_the_standard_says() {
+        let stream = ": a comment\n\nevent: message\nid: e:7\nlater: field\nlater\ndata: {\ndata:\"a\"}\nretry: 5\n\n\ndata: 2\n\n";
+        let expected = [("{\n\"a\"}".to_owned(), Some("e:7".to_owned())), ("2".to_owned(), None)];
+        for end in ["\n", "\r\n", "\r"] {
+            for size in 1..=stream.len() {
+                assert_eq!(events(&stream.replace('\n', end), size), expected, "{end:?}, in pieces of {size}");
+            }
+        }
+        assert_eq!(block(&mut b"data: 1\r\n".to_vec()), None, "the event has not ended");
+    }
 }
