@@ -39,6 +39,14 @@ pub struct Asked<'o> {
 }
 
 pub async fn run(asked: &Asked<'_>) -> Result<Verdict, String> {
+    tokio::select! {
+        verdict = judge(asked) => verdict,
+        // Ctrl-C reaches no other group: the drivers end because they are dropped.
+        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+    }
+}
+
+async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
     let mut all = match asked.scenarios {
         Some(dir) => scenario::read(dir)?,
         None => scenario::embedded()?,

@@ -1,7 +1,9 @@
 //! [`Driver`]: the client under test, as a program. What it observes it says in lines of JSON on its standard output.
 
+#[cfg(unix)]
+use std::os::unix::process::CommandExt;
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, ErrorKind, Read},
     process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -10,12 +12,14 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, timeout_at},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// The most that is kept of what it writes to standard error, in bytes.
-const MAX_WORDS: u64 = 64 * 1_024;
+const MAX_WORDS: usize = 64 * 1_024;
+/// How long its last words may take, once it was ended. Only what left its group can still hold them back.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often it is looked whether it has ended, after it has closed its standard output.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -24,8 +28,11 @@ pub struct Driver {
     lines: mpsc::Receiver<Result<Value, String>>,
     /// Everything that it observed so far.
     pub observed: Vec<Value>,
-    /// What it wrote to standard error.
-    words: Arc<Mutex<String>>,
+    /// What it wrote to standard error, so far.
+    words: Arc<Mutex<Vec<u8>>>,
+    /// Ends when nobody can write to standard error any more.
+    silent: Option<oneshot::Receiver<()>>,
+    killed: bool,
     /// What it wrote that is no observation.
     pub garbage: Option<String>,
 }
@@ -42,21 +49,24 @@ impl Driver {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // A group of its own, so that what it starts can be ended with it.
+        #[cfg(unix)]
+        shell.process_group(0);
         let mut child = shell.spawn()?;
         let (said, lines) = mpsc::channel(1_024);
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || listen(out, &said));
         }
-        let words = Arc::new(Mutex::new(String::new()));
+        let words = Arc::new(Mutex::new(Vec::new()));
+        let (speaking, silent) = oneshot::channel();
         if let Some(err) = child.stderr.take() {
             let words = words.clone();
             std::thread::spawn(move || {
-                let mut text = Vec::new();
-                let _ = err.take(MAX_WORDS).read_to_end(&mut text);
-                *words.lock() = String::from_utf8_lossy(&text).into_owned();
+                keep(err, &words);
+                let _ = speaking.send(());
             });
         }
-        Ok(Self { child, lines, observed: Vec::new(), words, garbage: None })
+        Ok(Self { child, lines, observed: Vec::new(), words, silent: Some(silent), killed: false, garbage: None })
     }
 
     /// The next observation, until the deadline. Cancel-safe.
@@ -85,15 +95,53 @@ impl Driver {
         None
     }
 
-    pub fn words(&self) -> String {
-        self.words.lock().clone()
+    /// Ends it, with everything that it started; returns what all of them wrote to standard error.
+    pub async fn end(&mut self) -> String {
+        self.kill();
+        if let Some(silent) = self.silent.take() {
+            let _ = timeout(LAST_WORDS, silent).await;
+        }
+        String::from_utf8_lossy(&self.words.lock()).into_owned()
+    }
+
+    fn kill(&mut self) {
+        if std::mem::replace(&mut self.killed, true) {
+            return;
+        }
+        // The group has the number of its first process. Without the program `kill`, that one is ended alone.
+        #[cfg(unix)]
+        let _ = Command::new("kill")
+            .args(["-KILL", "--", &format!("-{}", self.child.id())])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
+    }
+}
+
+/// Keeps what is written as it comes, up to a limit. It is read to its end all the same: nobody can write into a pipe
+/// that is full, or has no reader.
+fn keep(mut err: impl Read, words: &Mutex<Vec<u8>>) {
+    let mut piece = [0; 4_096];
+    loop {
+        match err.read(&mut piece) {
+            Ok(0) => return,
+            Ok(count) => {
+                let mut words = words.lock();
+                let room = count.min(MAX_WORDS.saturating_sub(words.len()));
+                words.extend_from_slice(&piece[..room]);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
     }
 }
 
@@ -106,5 +154,44 @@ fn listen(out: ChildStdout, said: &mpsc::Sender<Result<Value, String>>) {
         if said.blocking_send(observation).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A driver that is this shell script; in it, `$OK` is an observation.
+    fn driver(script: &str) -> Driver {
+        let command = format!("env OK='{{\"observed\":\"x\"}}' sh -c '{script}'");
+        Driver::start(&command, "ws://127.0.0.1:9/ws", "x", None).unwrap()
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn what_it_writes_is_told_while_it_runs() {
+        let mut driver = driver(r#"echo "so it began" >&2; echo "$OK"; sleep 1000"#);
+        assert!(driver.next(soon()).await.is_some());
+        assert_eq!(driver.end().await, "so it began\n");
+    }
+
+    #[tokio::test]
+    async fn whoever_writes_much_goes_on() {
+        let mut driver = driver(r#"head -c 300000 /dev/zero >&2 && echo "$OK""#);
+        assert!(driver.next(soon()).await.is_some(), "it was cut short");
+        assert_eq!(driver.end().await.len(), MAX_WORDS);
+    }
+
+    #[tokio::test]
+    async fn what_it_started_ends_with_it() {
+        let mut driver = driver(r#"sleep 1000 & echo "$OK"; wait"#);
+        assert!(driver.next(soon()).await.is_some());
+        driver.end().await;
+        // Its standard output ends when nobody holds it any more.
+        let rest = timeout_at(soon(), driver.lines.recv()).await.expect("what it started is still there");
+        assert!(rest.is_none());
     }
 }

@@ -76,7 +76,7 @@ pub async fn play(scenario: &Scenario, command: &str, mutant: Option<&str>, limi
     let mut told = std::mem::take(&mut player.stage.told);
     told.extend(player.driver.observed.iter().map(|observed| format!("observed {observed}")));
     if result.is_err() {
-        let words = player.driver.words();
+        let words = player.driver.end().await;
         told.extend(words.lines().take(20).map(|line| format!("driver: {line}")));
     }
     Played { scenario: name, result, held, told }
