@@ -16,12 +16,17 @@ pub struct Connection {
     sent: u64,
 }
 
+/// Whether a WebSocket of this program can be there.
+pub fn check(url: &Url) -> Result<(), ChatError> {
+    if url.scheme() == "ws" && url.host().is_some() {
+        return Ok(());
+    }
+    Err(ChatError::NotWebSocket { url: url.clone() })
+}
+
 impl Connection {
     pub async fn open(url: &Url, token: Option<&str>) -> Result<Self, ChatError> {
         let not_websocket = || ChatError::NotWebSocket { url: url.clone() };
-        if url.scheme() != "ws" || url.host().is_none() {
-            return Err(not_websocket());
-        }
         let mut request =
             ClientRequestBuilder::new(url.as_str().parse().map_err(|_| not_websocket())?).with_sub_protocol(VERSION);
         if let Some(token) = token {

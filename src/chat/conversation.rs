@@ -158,6 +158,10 @@ impl<W: Write> Conversation<W> {
                 Status::Draining(draining) => self.screen.note(&draining.message)?,
                 _ => {}
             },
+            // It answers nothing: the server has ended the subscription, and no reply would be heard any more.
+            ServerMessage::Error(error) if frame.reply_to.is_none() => {
+                return Err(ChatError::Rejected(sentence(&error)));
+            }
             ServerMessage::Error(error) => self.screen.note(&sentence(&error))?,
             _ => {}
         }

@@ -63,13 +63,14 @@ pub enum ChatError {
     Terminal(#[from] io::Error),
 }
 
-/// Connects, selects a world, and talks until the input ends.
+/// Selects a world, and talks until the input ends.
 pub async fn run(options: Options) -> Result<(), ChatError> {
     let interactive = io::stdin().is_terminal();
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut screen = Screen::new(io::stdout(), colour);
     let mut input = Input::start();
-    let connection = Connection::open(&options.url, options.token.as_deref()).await?;
+    connection::check(&options.url)?;
+    // Chosen first: a connection on which somebody only thinks is closed after a while.
     let template = match options.template.clone() {
         Some(template) => template,
         None => {
@@ -81,6 +82,7 @@ pub async fn run(options: Options) -> Result<(), ChatError> {
             }
         }
     };
+    let connection = Connection::open(&options.url, options.token.as_deref()).await?;
     Conversation::begin(connection, screen, template, &options).await?.run(input, interactive).await
 }
 

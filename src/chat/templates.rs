@@ -1,6 +1,10 @@
 //! Which template: what the server has, and which one is meant.
 
-use std::{io::Write, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    time::Duration,
+};
 
 use agent_world::protocol::{TemplateName, TemplateSummaries};
 use url::Url;
@@ -16,7 +20,10 @@ pub async fn list(url: &Url) -> Result<TemplateSummaries, ChatError> {
     let mut http = url.join("worlds").map_err(|_| ChatError::NotWebSocket { url: url.clone() })?;
     // The schemes are of one kind, so this cannot fail.
     let _ = http.set_scheme("http");
-    let broken = |error: reqwest::Error| ChatError::Broken(error.to_string());
+    let broken = |error: reqwest::Error| match unreachable(&error) {
+        Some(reason) => ChatError::Unreachable { url: url.clone(), reason },
+        None => ChatError::Broken(error.to_string()),
+    };
     // Nothing between this program and the server: it is usually on the same machine.
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().map_err(broken)?;
     let answer = client.get(http).send().await.map_err(broken)?;
@@ -24,6 +31,16 @@ pub async fn list(url: &Url) -> Result<TemplateSummaries, ChatError> {
     let body = answer.bytes().await.map_err(broken)?;
     let list = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
     list.ok_or_else(|| ChatError::NotUnderstood(format!("HTTP {status} for the list of templates")))
+}
+
+/// Why no connection came about, if that is what is wrong.
+fn unreachable(error: &reqwest::Error) -> Option<String> {
+    if !error.is_connect() {
+        return None;
+    }
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let reason = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+    Some(reason.map_or_else(|| error.to_string(), |reason| reason.kind().to_string()))
 }
 
 /// Shows the list and lets a person choose by number or name.
