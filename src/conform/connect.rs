@@ -8,7 +8,8 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    mutant::{Edit, Kind, Select},
+    change::{Edit, Select},
+    mutant::Kind,
     pattern::hold,
     peer::{Line, Peer},
     play::{Player, about, code_pattern, failed, fit, media_type, no_to_stop},

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    mutant::{Edit, Kind, Select, altered},
+    change::{Edit, Select, altered},
+    mutant::Kind,
     pattern::{No, hold, short},
     peer::{Frame, Peer},
     published::published,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    mutant::{Kind, altered},
+    change::altered,
+    mutant::Kind,
     pattern::hold,
     peer::{Line, Peer},
     play::{Player, about, code_pattern, failed, fit, joined, media_type, no_to_stop},

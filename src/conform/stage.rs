@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    mutant::{Armed, Edit, Mutant, Select},
+    change::{Armed, Edit, Select},
+    mutant::Mutant,
     peer::{Frame, Peer, Raw},
     published::published,
     standing::{Fault, Seen, fault},

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    mutant::{Edit, Kind, Select, against, other},
+    change::{Edit, Select, made_up, other},
+    mutant::{Kind, against},
     pattern::{No, fits, hold, short},
     peer::Frame,
     play::{Player, about, failed, fit},
@@ -49,8 +50,7 @@ impl Player {
 
     /// Whether what did not come could not come, because the scenario names what it never captured.
     fn unknown_names(&self, pattern: &Value, stop: Stop) -> Stop {
-        match hold(pattern, Some(&super::mutant::made_up(pattern, &self.stage.values)), &mut self.stage.values.clone())
-        {
+        match hold(pattern, Some(&made_up(pattern, &self.stage.values)), &mut self.stage.values.clone()) {
             Err(No::Scenario(text)) => Stop::Harness(text),
             _ => stop,
         }

@@ -4,8 +4,9 @@
 //! - [`scenario`]: what a file of `tests/conformance/client/` says.
 //! - [`world`]: the world that is played: its log, and the frames that are made of it.
 //! - [`stage`]: the connections of the client; every frame of either side is validated here.
-//! - [`driver`]: the program under test. [`play`]: a scenario's steps. [`command`]: many of them, and the broken clients.
+//! - [`driver`]: the program under test. [`play`] and [`answer`]: a scenario's steps. [`command`]: many of them, and the broken clients.
 
+mod answer;
 pub mod command;
 mod driver;
 mod play;
