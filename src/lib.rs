@@ -18,8 +18,6 @@
 pub mod config;
 pub mod conform;
 mod demo;
-#[cfg(test)]
-mod documented;
 pub mod error;
 pub mod frames;
 pub mod http;

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["error", "log", "peer", "problem", "protocol", "session", "shutdown", "world"]),
     ("conform", &["protocol"]),
     ("listen", &["peer", "shutdown"]),
-    ("upkeep", &["error", "session", "world"]),
+    ("upkeep", &["error", "log", "session", "world"]),
     ("frames", &["config", "protocol", "world"]),
     (
         "server",

@@ -1,9 +1,10 @@
 use std::{ffi::OsString, fs, time::Duration};
 
 use clap::Command;
+use parking_lot::Mutex;
 
 use super::*;
-use crate::documented::documented;
+use crate::provider;
 
 /// Reads the settings from a file, an environment and a command line.
 fn load(file: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Result<Config, String> {
@@ -145,6 +146,30 @@ fn what_a_default_shows_is_what_it_is_read_from() {
             assert_eq!(config, Config::default(), "{}", setting.name());
         }
     }
+}
+
+/// One writes at a time.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Holds the part of that name in docs/CONFIGURATION.md against `text`. `UPDATE=1` writes it anew.
+fn documented(name: &str, text: &str) {
+    let _writing = WRITING.lock();
+    let (begin, end) =
+        (format!("<!-- {name}: made by `UPDATE=1 cargo test documented` -->\n"), format!("<!-- end of {name} -->\n"));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
+    let document = fs::read_to_string(path).unwrap();
+    let (before, rest) = document.split_once(&begin).expect("the part begins");
+    let (committed, after) = rest.split_once(&end).expect("the part ends");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, format!("{before}{begin}{text}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(committed, text, "docs/CONFIGURATION.md is stale; run: UPDATE=1 cargo test documented");
+    }
+}
+
+#[test]
+fn every_provider_is_documented() {
+    documented("providers", &provider::table());
 }
 
 #[test]

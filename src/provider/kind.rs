@@ -157,35 +157,30 @@ const fn local(name: &'static str) -> Defaults {
     Defaults { name, key_vars: &[], base_url_var: None, base_url: None, base_path: "/", model_var: None, model: None }
 }
 
+/// The table of docs/CONFIGURATION.md.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::documented::documented;
-
-    #[test]
-    fn every_provider_is_documented() {
-        let code = |texts: &[&str], or: &str| match texts {
-            [] => or.to_owned(),
-            texts => texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or "),
+pub fn table() -> String {
+    let code = |texts: &[&str], or: &str| match texts {
+        [] => or.to_owned(),
+        texts => texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or "),
+    };
+    let mut table =
+        "| provider | key | address | its default | model | its default |\n|---|---|---|---|---|---|\n".to_owned();
+    for kind in ProviderKind::ALL {
+        let Defaults { name, key_vars, base_url_var: Some(base_url_var), base_url, model_var, model, .. } =
+            kind.defaults()
+        else {
+            continue;
         };
-        let mut table =
-            "| provider | key | address | its default | model | its default |\n|---|---|---|---|---|---|\n".to_owned();
-        for kind in ProviderKind::ALL {
-            let Defaults { name, key_vars, base_url_var: Some(base_url_var), base_url, model_var, model, .. } =
-                kind.defaults()
-            else {
-                continue;
-            };
-            let cells = [
-                code(&[name], ""),
-                code(key_vars, "–"),
-                code(&[base_url_var], ""),
-                code(base_url.as_slice(), "–"),
-                code(model_var.as_slice(), "–"),
-                code(model.as_slice(), "the first that it has"),
-            ];
-            table += &format!("| {} |\n", cells.join(" | "));
-        }
-        documented("providers", &table);
+        let cells = [
+            code(&[name], ""),
+            code(key_vars, "–"),
+            code(&[base_url_var], ""),
+            code(base_url.as_slice(), "–"),
+            code(model_var.as_slice(), "–"),
+            code(model.as_slice(), "the first that it has"),
+        ];
+        table += &format!("| {} |\n", cells.join(" | "));
     }
+    table
 }

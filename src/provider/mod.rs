@@ -31,6 +31,8 @@ mod script_tests;
 
 pub use crate::secret::Secret;
 pub use call::{Call, ModelConfig, Prompt, PromptItem, Role};
+#[cfg(test)]
+pub use kind::table;
 pub use kind::{ProviderKind, UnknownProvider};
 pub use policy::{BaseUrlPattern, BaseUrlPolicy, BaseUrlRefused, InvalidPattern};
 pub use route::Providers;
