@@ -75,7 +75,8 @@ impl<W: Write> Conversation<W> {
         let who = if who.is_empty() { "nobody yet".to_owned() } else { who };
         screen.note(&format!("You are in {}, with: {who}. /help shows what you can do.", selected.world_name))?;
         if let Some(token) = token.filter(|_| options.persistent) {
-            screen.note(&format!("To find this world again: --token {}", token.as_str()))?;
+            let (world, token) = (&selected.world_name, token.as_str());
+            screen.note(&format!("To come back: chat --template {template} --world {world} --token {token}"))?;
         }
         let agents = AgentList::into_vec(selected.agents);
         Ok(Self { connection, screen, agents, sent: HashSet::new(), open: HashSet::new() })
