@@ -85,6 +85,7 @@ export class Connection {
 
   /** Begins an attempt. */
   open(): void {
+    if (this.state.status === "closed") return;
     const WebSocket = this.#options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
     this.#refusal = undefined;
     this.#retryAfterMs = 0;
@@ -108,7 +109,8 @@ export class Connection {
       "close",
       own(({ code, reason }: { code: number; reason: string }) => {
         while (this.#held !== undefined) this.#release();
-        this.#lost(code, reason || failure);
+        // A listener to what was held may have closed the client.
+        if (this.#socket === socket) this.#lost(code, reason || failure);
       }),
     );
     this.#wait(this.#options.connectTimeoutMs ?? 10_000, () => {
@@ -125,6 +127,7 @@ export class Connection {
 
   /** The session is restored: from here on the connection counts as open. */
   ready(): void {
+    if (this.state.status === "closed") return;
     this.#attempt = 0;
     this.#become({ status: "open", userId: this.userId, clientId: this.clientId });
   }
@@ -143,10 +146,11 @@ export class Connection {
     }
   }
 
-  /** Takes the socket for dead, and comes back. */
+  /** Takes the socket for dead, and comes back. Without a socket there is nothing to drop: it is closed, or waits. */
   drop(cause: AgentWorldError): void {
+    if (this.#socket === undefined) return;
     // Where it can be helped, nobody waits for a dead peer to say goodbye.
-    this.#socket?.terminate?.();
+    this.#socket.terminate?.();
     this.#leave();
     this.#retry(cause);
   }
@@ -177,6 +181,7 @@ export class Connection {
       this.#held.push(text);
       return;
     }
+    const socket = this.#socket;
     this.#listen();
     const frame = readFrame(text);
     if (frame === undefined) return this.#handlers.garbage(text);
@@ -189,7 +194,8 @@ export class Connection {
       this.#retryAfterMs = frame.payload.data.retryAfterMs;
     }
     this.#handlers.frame(frame);
-    if (frame.type === "status" && frame.payload.type === "connected") {
+    // Each who is told may close the client; then nothing of this goes on.
+    if (this.#socket === socket && frame.type === "status" && frame.payload.type === "connected") {
       const { userId, clientId, sessionToken } = frame.payload.data;
       this.userId = userId;
       this.clientId = clientId;
@@ -198,14 +204,19 @@ export class Connection {
         this.tokenIsKept = false;
         this.#handlers.session({ userId, sessionToken });
       }
-      this.#handlers.greeted();
+      if (this.#socket === socket) this.#handlers.greeted();
     }
   }
 
   #release(): void {
+    const socket = this.#socket;
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const text of held) this.#receive(text);
+    for (const text of held) {
+      // A listener to one of them may have ended the connection, and with it what stands behind.
+      if (this.#socket !== socket) return;
+      this.#receive(text);
+    }
   }
 
   /** Each sign of life puts off the ping; each ping that is not answered ends the connection. */
@@ -215,6 +226,7 @@ export class Connection {
     if (pingIntervalMs <= 0) return;
     this.#wait(pingIntervalMs, () => {
       this.send(JSON.stringify({ id: HEARTBEAT, type: "ping" }));
+      if (this.#socket === undefined) return;
       this.#wait(pongTimeoutMs, () => {
         this.drop(new AgentWorldError("TIMEOUT", "the server does not answer any more", { retryable: true }));
       });
@@ -254,6 +266,7 @@ export class Connection {
   }
 
   #retry(cause: AgentWorldError): void {
+    if (this.state.status === "closed") return;
     const options = this.#options.reconnect ?? {};
     this.#attempt += 1;
     if (options === false || this.#attempt > (options.maxAttempts ?? Infinity)) return this.close(cause);
