@@ -35,7 +35,7 @@ export type ClientEvents = {
   session: [session: { userId: string; sessionToken: string }];
   /** The server is about to stop. The client comes back by itself. */
   draining: [retryAfterMs: number];
-  /** An error that is the answer to no request. */
+  /** An error that is the answer to no request. Where it ends the subscription, the client reconnects to resume it. */
   error: [error: AgentWorldError];
   /** A frame that this version does not know. */
   unknown: [message: UnknownMessage];
@@ -194,7 +194,7 @@ export class Client extends Emitter<ClientEvents> {
       case "chat_response":
         return this.#world?.take(frame);
       case "error":
-        return this.emit("error", AgentWorldError.of(frame.payload));
+        return this.#fault(AgentWorldError.of(frame.payload));
       case "world_selected":
         return this.#astray();
       case "status":
@@ -207,6 +207,15 @@ export class Client extends Emitter<ClientEvents> {
   /** A selection was done after nobody waited for it any more: only a new connection tells what holds. */
   #astray(): void {
     this.#connection.drop(new AgentWorldError("UNEXPECTED_REPLY", "an answer came too late", { retryable: true }));
+  }
+
+  /**
+   * An error that answers nothing. What this client sends has an id, so that on an open connection it can only be the
+   * end of the subscription: a new connection resumes it, or tells the gap.
+   */
+  #fault(error: AgentWorldError): void {
+    this.emit("error", error);
+    if (this.state.status === "open" && this.#world?.isSubscribed) this.#connection.drop(error);
   }
 
   #leave(cause: AgentWorldError): void {

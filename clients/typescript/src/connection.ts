@@ -72,6 +72,8 @@ export class Connection {
   #socket: WebSocketLike | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #attempt = 0;
+  /** How many attempts it took to come back, for as long as nothing but errors was heard since. */
+  #spent = 0;
   #retryAfterMs = 0;
   #refusal: AgentWorldError | undefined;
   #held: string[] | undefined;
@@ -128,6 +130,7 @@ export class Connection {
   /** The session is restored: from here on the connection counts as open. */
   ready(): void {
     if (this.state.status === "closed") return;
+    this.#spent = this.#attempt;
     this.#attempt = 0;
     this.#become({ status: "open", userId: this.userId, clientId: this.clientId });
   }
@@ -149,6 +152,8 @@ export class Connection {
   /** Takes the socket for dead, and comes back. Without a socket there is nothing to drop: it is closed, or waits. */
   drop(cause: AgentWorldError): void {
     if (this.#socket === undefined) return;
+    // What does not last is no success: the pauses go on growing.
+    this.#attempt += this.#spent;
     // Where it can be helped, nobody waits for a dead peer to say goodbye.
     this.#socket.terminate?.();
     this.#leave();
@@ -186,6 +191,7 @@ export class Connection {
     const frame = readFrame(text);
     if (frame === undefined) return this.#handlers.garbage(text);
     if (frame.type === "pong" && frame.replyTo === HEARTBEAT) return;
+    if (frame.type !== "error") this.#spent = 0;
     if (frame.type === "error" && frame.replyTo === undefined) {
       this.#refusal = AgentWorldError.of(frame.payload);
       this.#retryAfterMs = frame.payload.retryAfterMs ?? 0;
@@ -269,6 +275,7 @@ export class Connection {
     if (this.state.status === "closed") return;
     const options = this.#options.reconnect ?? {};
     this.#attempt += 1;
+    this.#spent = 0;
     if (options === false || this.#attempt > (options.maxAttempts ?? Infinity)) return this.close(cause);
     const delayMs = backoff(this.#attempt, options, this.#retryAfterMs);
     const attempt = this.#attempt;

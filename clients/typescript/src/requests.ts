@@ -19,6 +19,8 @@ export interface RequestOptions {
 export interface InnerOptions<Reply, Result> extends RequestOptions {
   /** Runs while the answer is read, before any frame behind it. */
   accept?: (reply: Reply) => Result;
+  /** The same for a refusal of the server. */
+  refused?: (error: AgentWorldError) => void;
   /** Of this connection only: fails when that is lost, and goes out before the connection counts as open. */
   transient?: boolean;
   /** Whether `signal` counts only as long as nothing is sent. */
@@ -32,6 +34,7 @@ interface Pending {
   /** How often it was put on a wire. */
   sent: number;
   resolve(reply: never): void;
+  refuse(error: AgentWorldError): void;
   reject(error: unknown): void;
 }
 
@@ -56,7 +59,7 @@ export class Requests {
     payload: ClientPayloads[Type],
     options: InnerOptions<Replies[Type], Result> = {},
   ): Promise<Result> {
-    const { signal, timeoutMs = this.#timeoutMs, accept, transient = false, keepWhenSent = false } = options;
+    const { signal, timeoutMs = this.#timeoutMs, accept, refused, transient = false, keepWhenSent = false } = options;
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) return reject(this.#closed);
       if (signal?.aborted) return reject(signal.reason);
@@ -91,6 +94,10 @@ export class Requests {
         resolve: (reply: Replies[Type]) => {
           settle(() => resolve(accept ? accept(reply) : (reply as unknown as Result)));
         },
+        refuse: (error) => {
+          refused?.(error);
+          pending.reject(error);
+        },
         reject: (error) => settle(() => reject(error)),
       };
       this.#pending.set(id, pending);
@@ -104,7 +111,7 @@ export class Requests {
     const pending = this.#pending.get(String(inner["replyTo" as keyof typeof inner]));
     if (pending === undefined) return false;
     if (frame.type === "error") {
-      pending.reject(AgentWorldError.of(frame.payload));
+      pending.refuse(AgentWorldError.of(frame.payload));
       return true;
     }
     const { reply, variant } = REQUESTS[pending.type];

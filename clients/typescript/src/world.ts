@@ -139,26 +139,29 @@ export class SelectedWorld extends Emitter<WorldEvents> {
    * Chooses the events to receive, in place of those chosen before; with `after`, replays first what follows that
    * cursor. Chats need `world` and `sse`; they fail with `NOT_SUBSCRIBED` without.
    */
-  async subscribe(selection: Omit<EventSubscribe, "worldName"> = {}, options?: RequestOptions): Promise<Subscribed> {
+  subscribe(selection: Omit<EventSubscribe, "worldName"> = {}, options?: RequestOptions): Promise<Subscribed> {
     const { eventTypes, agentFilter } = selection;
-    try {
-      return await this.#make("event_subscribe", { ...selection, worldName: this.worldName }, {
-        ...options,
-        accept: ({ data }) => {
-          this.#begin(data.from, { eventTypes, agentFilter });
-          return data;
-        },
-      });
-    } catch (error) {
-      // A refused subscription leaves none.
-      if (error instanceof AgentWorldError && error.code === "UNRESUMABLE") this.#unfollow();
-      throw error;
-    }
+    return this.#make("event_subscribe", { ...selection, worldName: this.worldName }, {
+      ...options,
+      accept: ({ data }) => {
+        this.#begin(data.from, { eventTypes, agentFilter });
+        return data;
+      },
+      // One that fails leaves none; what is no message at all was not tried.
+      refused: ({ code }) => {
+        if (code !== "INVALID_MESSAGE") this.#unfollow();
+      },
+    });
   }
 
   /** Receives no events any more, until {@link subscribe}. Requests are answered as before. */
   async unsubscribe(options?: RequestOptions): Promise<void> {
     await this.#make("event_unsubscribe", { worldName: this.worldName }, { ...options, accept: () => this.#unfollow() });
+  }
+
+  /** @internal Whether the server sends events, as far as is known. */
+  get isSubscribed(): boolean {
+    return this.#filter !== null;
   }
 
   /** @internal The connection is lost; until the subscription is restored, what comes is not for here. */

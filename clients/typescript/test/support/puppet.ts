@@ -34,6 +34,7 @@ export const says = {
     payload: { worldName: "test", templateName: "solo", worldState: { name: "test", turnLimit: 5 }, agents: [], persistent: true, cursor: cursor(seq), success: true, message: "" },
   }),
   subscribed: ({ id }: Asked, from: string, head = from) => status("subscribed", { from, head }, id),
+  unsubscribed: ({ id }: Asked) => status("unsubscribed", {}, id),
   accepted: ({ id }: Asked, seq: number) => status("message_accepted", { messageId: messageId(seq), seq, duplicate: false, answering: [] }, id),
   cancelled: ({ id }: Asked) => status("cancelled", { messageIds: [], dropped: 0 }, id),
   caughtUp: (seq: number) => status("caught_up", { cursor: cursor(seq) }),
