@@ -23,6 +23,12 @@ export class Position {
     this.#seq = Number(seq);
   }
 
+  /** Moves, but in the same log never back. */
+  advance(cursor: Cursor): void {
+    const [epoch, seq] = cursor.split(":");
+    if (epoch !== this.#epoch || Number(seq) > this.#seq) this.move(cursor);
+  }
+
   /** Goes on to an event. False: it was there before. */
   pass(seq: unknown): boolean {
     if (typeof seq !== "number") return true;

@@ -29,7 +29,10 @@ export interface InnerOptions<Reply, Result> extends RequestOptions {
 
 interface Pending {
   readonly type: keyof Replies;
-  readonly text: string;
+  /** As it goes over the wire. */
+  text: string;
+  /** Makes the text when it is about to go out; null: it is always the same. */
+  readonly renew: (() => string) | null;
   readonly transient: boolean;
   /** How often it was put on a wire. */
   sent: number;
@@ -54,9 +57,10 @@ export class Requests {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** A payload that is a function is made each time that the request goes out. */
   make<Type extends keyof Replies, Result = Replies[Type]>(
     type: Type,
-    payload: ClientPayloads[Type],
+    payload: ClientPayloads[Type] | (() => ClientPayloads[Type]),
     options: InnerOptions<Replies[Type], Result> = {},
   ): Promise<Result> {
     const { signal, timeoutMs = this.#timeoutMs, accept, refused, transient = false, keepWhenSent = false } = options;
@@ -86,9 +90,11 @@ export class Requests {
         how();
       };
       signal?.addEventListener("abort", abort);
+      const write = (what: ClientPayloads[Type]): string => JSON.stringify({ id, type, idempotencyKey, payload: what });
       const pending: Pending = {
         type,
-        text: JSON.stringify({ id, type, idempotencyKey, payload }),
+        text: typeof payload === "function" ? "" : write(payload),
+        renew: typeof payload === "function" ? () => write(payload()) : null,
         transient,
         sent: 0,
         resolve: (reply: Replies[Type]) => {
@@ -157,6 +163,7 @@ export class Requests {
 
   #put(pending: Pending): void {
     pending.sent += 1;
+    if (pending.renew !== null) pending.text = pending.renew();
     this.#send(pending.text);
   }
 }

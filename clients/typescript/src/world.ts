@@ -41,7 +41,7 @@ export type WorldEvents = {
   world: [event: WorldEvent, frame: EventStreamMessage];
   /** Why the server did what it did. Only after `subscribe({ eventTypes: […, "system"] })`. */
   system: [event: SystemEvent, frame: EventStreamMessage];
-  /** A replay, asked for with `after` or by resuming, has reached the present. */
+  /** A replay, asked for with `after`, by resuming or in place of another subscription, has reached the present. */
   caught_up: [cursor: Cursor];
   /** Events were missed: see {@link Gap}. Read the history anew where it matters. */
   gap: [gap: Gap];
@@ -69,7 +69,8 @@ export interface ChatOptions extends Omit<ChatSend, "content" | "worldName">, Re
   signal?: AbortSignal | undefined;
 }
 
-type Filter = Pick<EventSubscribe, "eventTypes" | "agentFilter">;
+type Selection = Omit<EventSubscribe, "worldName">;
+type Filter = Omit<Selection, "after">;
 
 /** The world of a client: what is said in it, and what happens. */
 export class SelectedWorld extends Emitter<WorldEvents> {
@@ -137,26 +138,17 @@ export class SelectedWorld extends Emitter<WorldEvents> {
 
   /**
    * Chooses the events to receive, in place of those chosen before; with `after`, replays first what follows that
-   * cursor. Chats need `world` and `sse`; they fail with `NOT_SUBSCRIBED` without.
+   * cursor. Without, it goes on behind the last event that was received, or begins now where there was no
+   * subscription. Chats need `world` and `sse`; they fail with `NOT_SUBSCRIBED` without.
    */
-  subscribe(selection: Omit<EventSubscribe, "worldName"> = {}, options?: RequestOptions): Promise<Subscribed> {
-    const { eventTypes, agentFilter } = selection;
-    return this.#make("event_subscribe", { ...selection, worldName: this.worldName }, {
-      ...options,
-      accept: ({ data }) => {
-        this.#begin(data.from, { eventTypes, agentFilter });
-        return data;
-      },
-      // One that fails leaves none; what is no message at all was not tried.
-      refused: ({ code }) => {
-        if (code !== "INVALID_MESSAGE") this.#unfollow();
-      },
-    });
+  subscribe(selection: Selection = {}, options?: RequestOptions): Promise<Subscribed> {
+    const first = this.#subscribe({ ...selection }, options);
+    return selection.after === undefined ? this.#resume((after) => this.#subscribe({ ...selection, after }, options), first) : first;
   }
 
   /** Receives no events any more, until {@link subscribe}. Requests are answered as before. */
   async unsubscribe(options?: RequestOptions): Promise<void> {
-    await this.#make("event_unsubscribe", { worldName: this.worldName }, { ...options, accept: () => this.#unfollow() });
+    await this.#make("event_unsubscribe", { worldName: this.worldName }, { ...options, accept: () => this.#unfollow(notSubscribed()) });
   }
 
   /** @internal Whether the server sends events, as far as is known. */
@@ -232,30 +224,54 @@ export class SelectedWorld extends Emitter<WorldEvents> {
     this.emit("closed", cause);
   }
 
-  async #resume(ask: (after: Cursor | undefined) => Promise<void>): Promise<void> {
-    const from = this.cursor;
+  #subscribe({ after, ...filter }: Selection, options?: RequestOptions): Promise<Subscribed> {
+    // The server drops what it has not sent of the old subscription, and of the replay after a reconnect; how far that
+    // came is known when the frame goes out.
+    const payload = (): EventSubscribe => ({
+      ...filter,
+      after: after ?? (this.#filter === null ? undefined : this.cursor),
+      worldName: this.worldName,
+    });
+    return this.#make("event_subscribe", payload, {
+      ...options,
+      accept: ({ data }) => {
+        // What still came of the old subscription is not told again.
+        this.#begin(data.from, filter, after === undefined);
+        return data;
+      },
+      // One that fails leaves none; what is no message at all was not tried.
+      refused: (error) => {
+        if (error.code !== "INVALID_MESSAGE") this.#unfollow(error.code === "UNRESUMABLE" ? error : notSubscribed());
+      },
+    });
+  }
+
+  async #resume<Result>(ask: (after: Cursor | undefined) => Promise<Result>, first = ask(this.cursor)): Promise<Result> {
     try {
-      await ask(from);
+      return await first;
     } catch (error) {
       if (!(error instanceof AgentWorldError && error.code === "UNRESUMABLE")) throw error;
+      const from = this.cursor;
       this.#roots.fail(error);
       this.#requests.forget(error);
       const to = error.details?.cursor;
-      await ask(to);
+      const result = await ask(to);
       this.emit("gap", { from, to: to ?? this.cursor, reason: error.details?.reason });
+      return result;
     }
   }
 
-  #begin(from: Cursor, filter: Filter | undefined): void {
-    this.#position.move(from);
+  #begin(from: Cursor, filter: Filter | undefined, onward = false): void {
+    if (onward) this.#position.advance(from);
+    else this.#position.move(from);
     this.#filter = filter;
     this.#muted = false;
     if (!this.#hearsChats()) this.#roots.fail(notSubscribed());
   }
 
-  #unfollow(): void {
+  #unfollow(cause: AgentWorldError): void {
     this.#filter = null;
-    this.#roots.fail(notSubscribed());
+    this.#roots.fail(cause);
   }
 
   #hearsChats(): boolean {
@@ -266,7 +282,7 @@ export class SelectedWorld extends Emitter<WorldEvents> {
 
   #make<Type extends keyof Replies, Result = Replies[Type]>(
     type: Type,
-    payload: ClientPayloads[Type],
+    payload: ClientPayloads[Type] | (() => ClientPayloads[Type]),
     options?: InnerOptions<Replies[Type], Result>,
   ): Promise<Result> {
     return this.#closed ? Promise.reject(this.#closed) : this.#requests.make(type, payload, options);

@@ -80,3 +80,52 @@ test("a subscription that makes no sense leaves the old one", async (t) => {
   assert.equal(await refusal(world.subscribe({ eventTypes: ["smell" as never] })), "INVALID_MESSAGE");
   assert.equal((await chat.settled()).length, 1);
 });
+
+test("a subscription in place of a replay that is under way goes on with it", async (t) => {
+  const { client, world, lines } = await played(t, (line, asked) => {
+    if (asked.type === "world_select") line.say(says.selected(asked, asked.payload["after"] === undefined ? 1 : 4));
+    if (asked.type === "chat_send") {
+      line.say(says.accepted(asked, 2), says.message(2, "Hello"));
+      line.end(1006);
+    }
+    // The server ends the replay behind one event of three, and starts the other subscription.
+    if (asked.type === "event_subscribe") line.say(says.message(3, "more"), says.subscribed(asked, cursor(2), cursor(4)), says.message(3, "more"), says.settled(4, 2), says.caughtUp(4));
+  });
+  const said: string[] = [];
+  world.on("message", (event) => said.push(event.payload.content));
+  const chat = world.chat("Hello");
+  await becomes(client, "reconnecting");
+  const subscribed = await world.subscribe({ eventTypes: ["message", "world", "sse", "system"] });
+  assert.deepEqual(subscribed, { from: cursor(2), head: cursor(4) });
+  assert.deepEqual(await chat.settled(), []);
+  assert.deepEqual(said, ["Hello", "more"], "each once");
+  assert.deepEqual(lines[1]?.asked.map(({ type, payload }) => [type, payload["after"]]), [["world_select", cursor(2)], ["event_subscribe", cursor(2)]]);
+});
+
+test("a subscription behind which the log is gone tells the gap, and begins behind that", async (t) => {
+  const { world } = await played(t, (line, asked) => {
+    if (asked.type === "world_select") line.say(says.selected(asked));
+    if (asked.type === "chat_send") line.say(says.accepted(asked, 2), says.message(2, "Hello"));
+    if (asked.type === "event_subscribe" && asked.payload["after"] === cursor(2)) line.say(says.error("UNRESUMABLE", asked, gone));
+    else if (asked.type === "event_subscribe") line.say(says.subscribed(asked, asked.payload["after"] as string));
+  });
+  const chat = world.chat("Hello");
+  await next(world, "message");
+  const told = next(world, "gap") as Promise<Gap>;
+  assert.equal((await world.subscribe()).from, cursor(9));
+  assert.deepEqual(await told, { from: cursor(2), to: cursor(9), reason: "expired" });
+  assert.equal(await refusal(chat.settled()), "UNRESUMABLE");
+});
+
+test("where there was no subscription, one begins now", async (t) => {
+  const server = await startServer(t);
+  const { world } = await selected(t, server, "solo");
+  await world.unsubscribe();
+  await world.chat("unheard").accepted;
+  const said: string[] = [];
+  world.on("message", (event) => said.push(event.payload.content));
+  const { from, head } = await world.subscribe();
+  assert.equal(from, head);
+  await world.chat("Hello").settled();
+  assert.ok(!said.includes("unheard"), said.join(", "));
+});
