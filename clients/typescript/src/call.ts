@@ -42,19 +42,25 @@ export class FrameStream implements AsyncIterable<ServerMessage | UnknownMessage
   /** The position of the last frame that had one: give it as `after` or `lastEventId` to go on from here. */
   cursor: Cursor | undefined;
   readonly #body: ReadableStream<Uint8Array> | null;
+  readonly #over: () => void;
 
   /** @internal */
-  constructor(response: Response) {
+  constructor(response: Response, over: () => void) {
+    this.#over = over;
     this.token = response.headers.get("Agent-World-Token") ?? undefined;
     this.#body = response.body;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<ServerMessage | UnknownMessage, void, undefined> {
-    if (this.#body === null) return;
-    for await (const { id, data } of readEvents(this.#body)) {
-      const frame = readFrame(data);
-      if (id !== undefined) this.cursor = id;
-      if (frame !== undefined) yield frame;
+    try {
+      if (this.#body === null) return;
+      for await (const { id, data } of readEvents(this.#body)) {
+        const frame = readFrame(data);
+        if (id !== undefined) this.cursor = id;
+        if (frame !== undefined) yield frame;
+      }
+    } finally {
+      this.#over();
     }
   }
 }
@@ -91,7 +97,7 @@ export function nothing(server: Server, call: Call, options?: CallOptions): Prom
 
 /** @internal */
 export function stream(server: Server, call: Call, options?: CallOptions): Promise<FrameStream> {
-  return send(server, call, options, (response) => Promise.resolve(new FrameStream(response)));
+  return send(server, call, options, (response, over) => Promise.resolve(new FrameStream(response, over)));
 }
 
 /** @internal A parameter that may hold slashes. */
@@ -103,7 +109,7 @@ async function send<Result>(
   server: Server,
   call: Call,
   options: CallOptions = {},
-  read: (response: Response) => Promise<Result>,
+  read: (response: Response, over: () => void) => Promise<Result>,
 ): Promise<Result> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(call.query ?? {})) if (value !== undefined) query.set(name, String(value));
@@ -119,6 +125,7 @@ async function send<Result>(
   const abort = (): void => controller.abort(signal?.reason);
   if (signal?.aborted) abort();
   signal?.addEventListener("abort", abort, { once: true });
+  const over = (): void => signal?.removeEventListener("abort", abort);
   const late = new AgentWorldError("TIMEOUT", `no answer within ${timeoutMs} ms`, { retryable: true });
   const timer = timeoutMs > 0 ? setTimeout(() => controller.abort(late), timeoutMs) : undefined;
   try {
@@ -129,8 +136,12 @@ async function send<Result>(
       signal: controller.signal,
     });
     if (!response.ok) throw await refusal(response);
-    return await read(response);
+    const result = await read(response, over);
+    // A stream goes on, and can be aborted until its end.
+    if (!(result instanceof FrameStream)) over();
+    return result;
   } catch (cause) {
+    over();
     if (cause instanceof AgentWorldError) throw cause;
     if (controller.signal.aborted) throw controller.signal.reason;
     throw new AgentWorldError("NETWORK", `cannot reach the server: ${String(cause)}`, { retryable: true, cause });

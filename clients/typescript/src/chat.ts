@@ -13,6 +13,7 @@ export class Chat implements AsyncIterable<Reply> {
   /** Settles when the message is stored: with its id, and the agents that it woke. */
   readonly accepted: Promise<MessageAccepted>;
   readonly #cancel: (answer: MessageAccepted) => Promise<Cancelled>;
+  #over: (() => void) | undefined;
   readonly #pulse = new Pulse();
   #root: Root | undefined;
   #answer: MessageAccepted | undefined;
@@ -21,10 +22,11 @@ export class Chat implements AsyncIterable<Reply> {
   #end: number | undefined;
   #failure: { reason: unknown } | undefined;
 
-  /** @internal */
-  constructor(accepted: Promise<MessageAccepted>, cancel: (answer: MessageAccepted) => Promise<Cancelled>) {
+  /** @internal `over` is called once, when it is settled or has failed. */
+  constructor(accepted: Promise<MessageAccepted>, cancel: (answer: MessageAccepted) => Promise<Cancelled>, over?: () => void) {
     this.accepted = accepted;
     this.#cancel = cancel;
+    this.#over = over;
     accepted.catch((reason: unknown) => this.fail(reason));
   }
 
@@ -82,6 +84,7 @@ export class Chat implements AsyncIterable<Reply> {
   wake(): void {
     if (this.#root !== undefined && this.#answer !== undefined && this.#root.settledAt > this.#answer.seq) {
       this.#end ??= this.#root.replies.length;
+      this.#finish();
     }
     this.#pulse.beat();
   }
@@ -89,7 +92,14 @@ export class Chat implements AsyncIterable<Reply> {
   /** @internal */
   fail(reason: unknown): void {
     this.#failure ??= { reason };
+    this.#finish();
     this.#pulse.beat();
+  }
+
+  #finish(): void {
+    const over = this.#over;
+    this.#over = undefined;
+    over?.();
   }
 }
 

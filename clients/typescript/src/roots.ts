@@ -25,6 +25,11 @@ export class Roots {
     this.#chats.set(chat, undefined);
   }
 
+  /** A chat that has ended. */
+  close(chat: Chat): void {
+    this.#chats.delete(chat);
+  }
+
   /**
    * A chat is accepted. `seen` is the last `seq` that was received: of a question before it that is not remembered,
    * nothing will be heard.
@@ -32,12 +37,10 @@ export class Roots {
   begin(chat: Chat, rootId: string, answer: MessageAccepted, first: number, seen: number): void {
     if (answer.seq <= seen && !this.#roots.has(rootId)) {
       const message = "the question was asked before this subscription began; select the world with `after`";
-      this.#chats.delete(chat);
       return chat.fail(new AgentWorldError("NOT_SUBSCRIBED", message));
     }
     this.#chats.set(chat, rootId);
     chat.begin(this.root(rootId), answer, first);
-    if (chat.isSettled) this.#chats.delete(chat);
   }
 
   root(rootId: string): Root {
@@ -75,22 +78,13 @@ export class Roots {
   fail(cause: AgentWorldError): void {
     for (const reply of this.#running.values()) reply.fail(cause);
     // A chat that is not accepted yet hears all of what follows.
-    for (const [chat, rootId] of [...this.#chats]) {
-      if (rootId !== undefined) {
-        this.#chats.delete(chat);
-        chat.fail(cause);
-      }
-    }
+    for (const [chat, rootId] of [...this.#chats]) if (rootId !== undefined) chat.fail(cause);
     this.#running.clear();
     this.#roots.clear();
   }
 
   #wake(rootId: string): void {
-    for (const [chat, follows] of [...this.#chats]) {
-      if (follows !== rootId) continue;
-      chat.wake();
-      if (chat.isSettled) this.#chats.delete(chat);
-    }
+    for (const [chat, follows] of [...this.#chats]) if (follows === rootId) chat.wake();
   }
 
   #trim(): void {

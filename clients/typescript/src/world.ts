@@ -301,7 +301,12 @@ export class SelectedWorld extends Emitter<WorldEvents> {
       return data;
     };
     const accepted = this.#make<Type, MessageAccepted>(type, payload, { ...options, accept, keepWhenSent: true });
-    const chat: Chat = new Chat(accepted, (answer) => this.cancel(rootId ?? answer.messageId));
+    // Signals may live longer than any chat, and worlds do.
+    const over = (): void => {
+      options.signal?.removeEventListener("abort", abort);
+      this.#roots.close(chat);
+    };
+    const chat: Chat = new Chat(accepted, (answer) => this.cancel(rootId ?? answer.messageId), over);
     this.#roots.open(chat);
     // Nobody waits for this cancellation; when it fails, the chat goes on or has failed by itself.
     const abort = (): void => void chat.cancel().catch(() => {});

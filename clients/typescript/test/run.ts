@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const FLOOR = 78;
+const FLOOR = 95;
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const only = process.argv.slice(2);
