@@ -31,7 +31,10 @@ export type ClientEvents = {
   state: [state: ConnectionState];
   /** A frame was sent, or one came: each as it is on the wire, the client's own pings too. */
   frame: [frame: WireFrame];
-  /** A new user was made. Keep the token to be the same user another time; it becomes valid with the first world. */
+  /**
+   * A new user took the place of one whose token was never valid; it becomes so with the first world. The first user was
+   * made before anybody could listen: `client.sessionToken` has its token.
+   */
   session: [session: { userId: string; sessionToken: string }];
   /** The server is about to stop. The client comes back by itself. */
   draining: [retryAfterMs: number];

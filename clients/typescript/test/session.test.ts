@@ -56,6 +56,14 @@ test("a world that is deleted closes the client for good", async (t) => {
   assert.equal(await refusal(chat.settled()), cause?.code);
 });
 
+test("the first token is there when the client is, and is not told again", async (t) => {
+  const server = await startServer(t);
+  const client = await connected(t, server);
+  client.on("session", () => assert.fail("it came before"));
+  assert.match(client.sessionToken ?? "", /^[\w-]{43}$/);
+  await client.selectWorld({ templateName: "solo", worldName: "test" });
+});
+
 test("a token that was never used dies with its connection; the client becomes a new user", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
