@@ -137,6 +137,16 @@ test("what an error names leads to its explanation", async (t) => {
   }
 });
 
+test("an address that encodes nothing leads to the first page", async (t) => {
+  const server = await startServer(t);
+  const page = await (await visitor(server)).open("docs#%");
+  await page.locator(".step summary").first().waitFor();
+  await goTo(page, "errors/WORLD_NOT_FOUND");
+  await heading(page, "Error codes").waitFor();
+  await goTo(page, "%E0%A4%A");
+  await page.locator(".step summary").first().waitFor();
+});
+
 test("search finds a route, a message, a schema and a code, by keyboard alone", async (t) => {
   const server = await startServer(t);
   const page = await (await visitor(server)).open("docs");

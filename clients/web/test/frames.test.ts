@@ -1,15 +1,29 @@
 // The protocol as the console shows it: every frame in and out, and frames made by hand.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import type { Page } from "playwright-core";
 import { closeBrowser, visitor } from "./support/browser.js";
-import { panel, said, say, settled, startWorld } from "./support/console.js";
+import { connection, panel, said, say, settled, startWorld } from "./support/console.js";
 import { binary, startServer } from "./support/server.js";
 
 after(closeBrowser);
+
+/** What stands in the place of a session token. */
+const NO_TOKEN = `redacted${"-".repeat(35)}`;
+
+interface Line {
+  at: string;
+  direction: string;
+  connection: number;
+  frame?: { type?: string; payload?: { type?: string; content?: string; config?: { apiKey?: string }; data?: { sessionToken?: string } } };
+  text?: string;
+  closeCode?: number;
+}
+
+const read = (file: string): Line[] => readFileSync(file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as Line);
 
 const filter = (page: Page, words: string) => page.getByRole("searchbox", { name: "Filter frames" }).fill(words);
 
@@ -54,16 +68,78 @@ test("every frame is shown, explained, and linked with what it answers", async (
   const file = await (await download).path();
   // It is a recording as the program itself makes them; a line that is not valid would end this with an error.
   execFileSync(binary, ["validate", "--strict", file]);
-  const lines = readFileSync(file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as { at: string; direction: string; frame: unknown });
+  const lines = read(file);
   for (const line of lines) {
-    assert.deepEqual(Object.keys(line), ["at", "direction", "frame"]);
+    assert.deepEqual(Object.keys(line), ["at", "direction", "connection", "frame"]);
+    assert.equal(line.connection, 1);
     assert.match(line.at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   }
   assert.deepEqual(
     lines.map(({ direction, frame }) => ({ direction, frame })),
-    wire.map(({ direction, text }) => ({ direction, frame: JSON.parse(text) as unknown })),
-    "nothing is missing, added or changed",
+    wire.map(({ direction, text }) => ({ direction, frame: JSON.parse(text.replace(/"sessionToken":"[^"]+"/, `"sessionToken":"${NO_TOKEN}"`)) as unknown })),
+    "nothing is missing, added or changed but for the token",
   );
+});
+
+test("what is downloaded holds no secret, tells connections apart, and can be played", async (t) => {
+  const server = await startServer(t);
+  const guest = await visitor(server);
+  const page = await guest.open();
+  await startWorld(page, "tape");
+  const token = await page.evaluate(() => localStorage.getItem("agent-world.token"));
+  const key = "sk-of-nobody-0123456789";
+  await panel(page, "Compose");
+  const editor = page.getByRole("textbox", { name: "The frame, as JSON" });
+  const answer = page.getByRole("region", { name: "The answer" });
+  const send = async (text: string, answered: string): Promise<void> => {
+    await editor.click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText(text);
+    await page.locator(".compose").getByRole("button", { name: /^Send( all the same)?$/ }).locator("visible=true").last().click();
+    await answer.getByText(answered).waitFor();
+  };
+  await send(JSON.stringify({ id: "1", type: "agent_update", payload: { agentName: "ada", config: { apiKey: key } } }), '"type": "agent_updated",');
+  await send("no JSON", '"code": "INVALID_MESSAGE",');
+  await send("[1]", '"code": "INVALID_MESSAGE",');
+  await say(page, `@ada my key is ${key}`);
+  await said(page, `ada heard: @ada my key is`).waitFor();
+  await settled(page);
+  guest.serverIsAway = true;
+  await server.stop();
+  await connection(page, "reconnecting");
+  await server.start();
+  await connection(page, "open");
+  guest.serverIsAway = false;
+  await say(page, "@bob again");
+  await settled(page);
+
+  const save = async (): Promise<string> => {
+    await panel(page, "Frames");
+    const download = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download as NDJSON" }).click();
+    return (await download).path();
+  };
+  const file = await save();
+  const text = readFileSync(file, "utf8");
+  assert.ok(!text.includes(token!) && !text.includes(key), "no secret");
+  const lines = read(file);
+  const greetings = lines.filter(({ frame }) => frame?.payload?.type === "connected");
+  assert.deepEqual(greetings.map(({ connection, frame }) => [connection, frame?.payload?.data?.sessionToken]), [[1, NO_TOKEN], [2, undefined], [3, undefined]]);
+  assert.deepEqual(lines.flatMap((line) => line.text ?? []), ["no JSON", "[1]"]);
+  assert.ok(lines.some(({ connection, frame }) => connection === 2 && frame?.type === "agent_update" && frame.payload?.config?.apiKey === "redacted"));
+  assert.ok(lines.some(({ frame }) => frame?.payload?.content === "@ada my key is redacted"));
+
+  assert.deepEqual(lines.flatMap(({ connection, closeCode }) => (closeCode === undefined ? [] : [[connection, closeCode]])).sort(), [[1, 1006], [2, 1006]]);
+  const invalid = spawnSync(binary, ["validate", "--invalid", "--json", file], { encoding: "utf8" }).stdout.trimEnd().split("\n");
+  assert.equal(invalid.length, 2, `the texts only: ${invalid.join("\n")}`);
+  const other = await startServer(t);
+  const played = spawnSync(binary, ["replay", file, other.url], { encoding: "utf8" });
+  assert.equal(played.status, 0, played.stdout + played.stderr);
+
+  // What is no frame cannot be cleaned with certainty.
+  await panel(page, "Compose");
+  await send('"my api_key"', '"code": "INVALID_MESSAGE",');
+  assert.equal(read(await save()).find(({ text }) => text?.startsWith("redacted"))?.text, "redacted: 12 bytes that are no frame and may hold a secret");
 });
 
 test("the composer completes, catches what is wrong before it is sent, and shows the answer", async (t) => {

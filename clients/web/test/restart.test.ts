@@ -51,6 +51,36 @@ test("kill -9 in the middle of a reply: the console reconnects, and nothing is m
   assert.equal(await page.getByText("Sending…").count(), 0);
 });
 
+test("a world that was replaced while the connection was away is told, not left standing", async (t) => {
+  const server = await startServer(t);
+  const guest = await visitor(server);
+  const page = await guest.open();
+  let away = false;
+  let cut = (): void => {};
+  await page.routeWebSocket(/\/ws$/, async (socket) => {
+    if (away) return void socket.close({ code: 1012 });
+    socket.connectToServer();
+    cut = () => void socket.close({ code: 1012 });
+  });
+  await page.reload();
+  await startWorld(page, "replaced");
+  const token = await page.evaluate(() => localStorage.getItem("agent-world.token"));
+  const ask = async (method: string, body?: object): Promise<void> => {
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    const response = await fetch(`${server.url}/worlds/replaced`, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+    assert.ok(response.ok, await response.text());
+  };
+  away = true;
+  cut();
+  await connection(page, "reconnecting");
+  await ask("DELETE");
+  await ask("PUT", { templateName: "crowd" });
+  away = false;
+  await page.getByText(/The world could not be opened again: .*template/).waitFor();
+  await connection(page, "open");
+  assert.equal(await field(page).count(), 0);
+});
+
 test("a server that stops in good order says so, and a token that it does not know is told, not replaced", async (t) => {
   const server = await startServer(t);
   const guest = await visitor(server);

@@ -22,8 +22,17 @@ export interface Place {
 
 const isSection = (text: string): text is Section => Object.hasOwn(SECTIONS, text);
 
+/** What encodes nothing, as a `%` that somebody typed, stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function read(): Place {
-  const [section = "", ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [section = "", ...rest] = decoded(location.hash.slice(1)).split("/");
   return isSection(section) ? { section, name: rest.join("/") || undefined } : { section: "start", name: undefined };
 }
 

@@ -20,6 +20,7 @@ class ComposerLine {
   /** Why it was closed from outside. */
   readonly cause = signal<string | undefined>();
   #socket: WebSocket | undefined;
+  #connection = 0;
   #last: Taped | undefined;
   #opening: Promise<WebSocket> | undefined;
   #waiting = new Set<(taped: Taped) => void>();
@@ -34,7 +35,9 @@ class ComposerLine {
   }
 
   close(): void {
-    this.#socket?.close(1000);
+    if (this.#socket === undefined) return;
+    this.#socket.close(1000);
+    tape.end(this.#connection);
     this.#lost(undefined);
   }
 
@@ -51,8 +54,10 @@ class ComposerLine {
     this.cause.value = undefined;
     const socket = new WebSocket(address, token === undefined ? [PROTOCOL] : [PROTOCOL, `bearer.${token}`]);
     this.#socket = socket;
+    const connection = tape.connect();
+    this.#connection = connection;
     socket.addEventListener("message", ({ data }) => {
-      const taped = tape.add({ at: new Date().toISOString(), direction: "server", text: String(data) }, "composer");
+      const taped = tape.add({ at: new Date().toISOString(), direction: "server", text: String(data) }, "composer", connection);
       const { payload } = taped.frame as { payload?: { worldName?: string } };
       if (taped.type === "world_selected") this.world.value = payload?.worldName;
       // What has no id that could be read is answered all the same, in its turn.
@@ -64,7 +69,9 @@ class ComposerLine {
       for (const hear of [...this.#waiting]) hear(taped);
     });
     socket.addEventListener("close", ({ code, reason }) => {
-      if (this.#socket === socket) this.#lost(`closed with ${code}${reason === "" ? "" : `: ${reason}`}`);
+      if (this.#socket !== socket) return;
+      tape.end(connection, code);
+      this.#lost(`closed with ${code}${reason === "" ? "" : `: ${reason}`}`);
     });
     await this.#until((taped) => taped.type === "status/connected", socket);
     this.state.value = "open";
@@ -76,7 +83,7 @@ class ComposerLine {
   }
 
   #put(socket: WebSocket, text: string): Taped {
-    const taped = tape.add({ at: new Date().toISOString(), direction: "client", text }, "composer");
+    const taped = tape.add({ at: new Date().toISOString(), direction: "client", text }, "composer", this.#connection);
     this.#last = taped;
     socket.send(text);
     return taped;

@@ -3,11 +3,14 @@ import type { JSX } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { type VirtualizerHandle, Virtualizer } from "virtua";
 import { go } from "../route.js";
+import { client } from "../session/connection.js";
+import { keptToken } from "../session/identity.js";
 import { announce } from "../ui/announce.js";
 import { Icon } from "../ui/icon.js";
 import { saveFile } from "../ui/save-file.js";
 import { FrameDetail } from "./frame-detail.js";
-import { type Taped, tape, toNdjson, tookMs } from "./tape.js";
+import { toNdjson } from "./recording.js";
+import { type Taped, tape, tookMs } from "./tape.js";
 import "./frames.css";
 
 type Direction = "all" | Taped["direction"];
@@ -17,6 +20,12 @@ const DIRECTIONS: readonly { value: Direction; label: string }[] = [
   { value: "client", label: "↑ Sent" },
   { value: "server", label: "↓ Received" },
 ];
+
+/** Saves what is shown, without the token of this browser's user, known before any frame. */
+function save(shown: readonly Taped[]): void {
+  const tokens = [keptToken(), client.value?.sessionToken].filter((token) => token !== undefined);
+  saveFile("frames.ndjson", new Blob([toNdjson(shown, tape, tokens)], { type: "application/x-ndjson" }));
+}
 
 /** Every frame in and out, as it happens. */
 export function FramesPanel(): JSX.Element {
@@ -80,7 +89,7 @@ export function FramesPanel(): JSX.Element {
         >
           <Icon name={paused.value === undefined ? "pause" : "play"} />
         </button>
-        <button type="button" class="icon-button" aria-label="Download as NDJSON" title="Download as NDJSON" onClick={() => saveFile("frames.ndjson", new Blob([toNdjson(shown)], { type: "application/x-ndjson" }))}>
+        <button type="button" class="icon-button" aria-label="Download as NDJSON" title="Download as NDJSON" onClick={() => save(shown)}>
           <Icon name="download" />
         </button>
         <button

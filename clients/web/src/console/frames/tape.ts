@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import type { WireFrame } from "agent-world-client";
 
-/** Which connection of this page: that of the console, or that of the composer. */
+/** Whose connection it is: the console's, or the composer's. */
 export type Line = "console" | "composer";
 
 /** One frame that went over the wire, with what can be told of it. */
@@ -11,6 +11,8 @@ export interface Taped {
   readonly at: string;
   readonly direction: WireFrame["direction"];
   readonly line: Line;
+  /** The number that {@link Tape.connect} gave. */
+  readonly connection: number;
   readonly text: string;
   /** In bytes, as UTF-8. */
   readonly size: number;
@@ -25,6 +27,17 @@ export interface Taped {
   answer: Taped | undefined;
 }
 
+/** The end of a connection that frames went over. */
+export interface End {
+  readonly at: string;
+  /** Who ended it. */
+  readonly direction: WireFrame["direction"];
+  readonly connection: number;
+  readonly closeCode: number;
+  /** The frame before it. */
+  readonly n: number;
+}
+
 /** More frames, or more text, than this are not kept; the oldest go first. */
 const MOST_FRAMES = 5_000;
 const MOST_TEXT = 16_000_000;
@@ -36,8 +49,10 @@ const encoder = new TextEncoder();
 /** Every frame that went in or out, the newest last. */
 export class Tape {
   #frames: Taped[] = [];
+  #ends: End[] = [];
   #text = 0;
   #count = 0;
+  #connections = 0;
   /** The requests that may still be answered, by line and id. */
   readonly #asked = new Map<string, Taped>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -48,12 +63,31 @@ export class Tape {
     return this.#frames;
   }
 
+  /** The connections that have ended, the newest last. */
+  get ends(): readonly End[] {
+    return this.#ends;
+  }
+
   /** How many came and went so far. */
   get count(): number {
     return this.#count;
   }
 
-  add({ at, direction, text }: WireFrame, line: Line): Taped {
+  /** The number of a connection that begins. */
+  connect(): number {
+    this.#connections += 1;
+    return this.#connections;
+  }
+
+  /** A connection is over. */
+  end(connection: number, closeCode = 1000): void {
+    if (!this.#frames.some((frame) => frame.connection === connection)) return;
+    // The server's are those with a meaning. One that just went counts as cut here, so that who plays it cuts it, too.
+    const direction = closeCode === 1000 || closeCode === 1006 ? "client" : "server";
+    this.#ends.push({ at: new Date().toISOString(), direction, connection, closeCode, n: this.#count });
+  }
+
+  add({ at, direction, text }: WireFrame, line: Line, connection: number): Taped {
     const frame = parse(text);
     const { type = "(no frame)", payload, id, seq, replyTo } = frame;
     const kind = type === "event_stream" ? payload?.["eventType"] : type === "status" ? payload?.["type"] : undefined;
@@ -63,6 +97,7 @@ export class Tape {
       at,
       direction,
       line,
+      connection,
       text,
       size: encoder.encode(text).length,
       type: typeof kind === "string" ? `${type}/${kind}` : String(type),
@@ -83,6 +118,7 @@ export class Tape {
 
   clear(): void {
     this.#frames = [];
+    this.#ends = [];
     this.#asked.clear();
     this.#text = 0;
     this.#tell();
@@ -105,6 +141,7 @@ export class Tape {
       if (direction === "client") this.#asked.delete(`${line} ${id}`);
     }
     this.#frames = this.#frames.slice(drop);
+    this.#ends = this.#ends.filter(({ n }) => n >= (this.#frames[0]?.n ?? 0));
     this.#text = text;
   }
 }
@@ -114,11 +151,6 @@ export const tape = new Tape();
 /** Milliseconds between a request and its answer. */
 export function tookMs({ at, request }: Taped): number | undefined {
   return request === undefined ? undefined : Date.parse(at) - Date.parse(request.at);
-}
-
-/** One frame for each line, as `agent-world record` writes them and `agent-world validate` reads them. */
-export function toNdjson(frames: readonly Taped[]): string {
-  return frames.map(({ at, direction, frame }) => `${JSON.stringify({ at, direction, frame })}\n`).join("");
 }
 
 interface Parsed {

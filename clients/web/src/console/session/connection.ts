@@ -30,13 +30,17 @@ export async function start(): Promise<void> {
   client.value?.close();
   client.value = undefined;
   const token = keptToken();
+  let connection = 0;
   try {
     const opened = await connect({
       url: server,
       token,
       reconnect: RECONNECT,
-      onFrame: (frame) => tape.add(frame, "console"),
+      onFrame: (frame) => tape.add(frame, "console", connection),
       onState: (next) => {
+        // Each attempt is a connection of its own.
+        if (next.status === "reconnecting" || next.status === "closed") tape.end(connection, next.cause?.closeCode);
+        if (next.status !== "open") connection = tape.connect();
         // An attempt to connect that fails is closed by the SDK; what follows is said below.
         if (next.status === "connecting" || client.value !== undefined) state.value = next;
       },

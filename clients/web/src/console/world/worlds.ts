@@ -69,6 +69,7 @@ async function open(selection: { templateName: string; worldName: string; persis
   opening.value = selection.worldName;
   try {
     const opened = await OpenWorld.open(current, selection);
+    opened.selected.on("closed", (cause) => gone(opened, cause));
     // The token counts from here on.
     keepToken(current.sessionToken);
     rememberWorld(opened.name);
@@ -82,6 +83,17 @@ async function open(selection: { templateName: string; worldName: string; persis
   } finally {
     opening.value = undefined;
   }
+}
+
+/** A world that was open is refused after a reconnect: it was replaced meanwhile. The connection stays. */
+function gone(world: OpenWorld, cause: AgentWorldError): void {
+  const wasLeft = cause.code === "CLOSED" || world.client.state.status === "closed";
+  if (wasLeft || openWorld.value !== world) return;
+  world.close();
+  openWorld.value = undefined;
+  trouble.value = `The world could not be opened again: ${cause.message}.`;
+  go({ world: undefined }, true);
+  void readWorlds().catch(() => undefined);
 }
 
 /** Opens what the address names, when that changes, and when the connection is there. */
