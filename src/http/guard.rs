@@ -26,7 +26,7 @@ use crate::{error::Failure, peer::Peer, problem::problem, protocol::ErrorCode, s
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 pub struct Guard {
-    /// Nobody but this machine reaches the server.
+    /// It listens on loopback.
     local: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
@@ -116,7 +116,8 @@ impl Guard {
         let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
         let from = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme)).map(Host::read);
         let own = from.as_ref().is_some_and(|from| from.whole == host.whole && self.knows_host(host));
-        let near = self.local && from.as_ref().is_some_and(Host::is_loopback);
+        // Whom a proxy on this machine serves is not near.
+        let near = self.local && host.is_loopback() && from.as_ref().is_some_and(Host::is_loopback);
         own || near || self.origins.iter().any(|allowed| *allowed == origin || allowed == "*")
     }
 
@@ -224,6 +225,7 @@ mod tests {
             (true, &[("host", "localhost:3001"), ("origin", "http://127.0.0.1:3001")]),
             (true, &[("host", "localhost:3001"), ("origin", "http://localhost:5173")]),
             (true, &[("host", "localhost:3001"), ("origin", "https://[::1]:5173")]),
+            (false, &[("host", "192.168.1.5:3001"), ("origin", "http://localhost:5173")]),
             (false, &[("host", "localhost:3001"), ("origin", "http://192.168.1.5:3001")]),
             (false, &[("host", "localhost:3001"), ("origin", "https://evil.example")]),
             (false, &[("host", "localhost:3001"), ("origin", "http://localhost.evil.example")]),
