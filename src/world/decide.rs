@@ -218,16 +218,7 @@ impl World {
         config: &AgentDefinitionConfig,
         context: &Context<'_>,
     ) -> Result<Decision, Failure> {
-        if is_reserved(name.as_str()) {
-            return Err(Failure::new(ErrorCode::Conflict, "human, user, system and world are not names for an agent"));
-        }
-        if self.agent(name.as_str()).is_some() {
-            let text = "this world has an agent of that name; names that differ only in case are one";
-            return Err(Failure::new(ErrorCode::Conflict, text));
-        }
-        if self.agents().count() >= MAX_AGENTS {
-            return Err(Failure::new(ErrorCode::Conflict, format!("a world holds at most {MAX_AGENTS} agents")));
-        }
+        self.has_room_for(name).map_err(|reason| Failure::new(ErrorCode::Conflict, reason))?;
         let agent = new_agent(name.clone(), status, config, context.at_ms);
         let secrets = match &config.api_key {
             Some(key) => vec![SecretChange { agent_name: name.clone(), api_key: Some(key.to_string()) }],
@@ -238,6 +229,20 @@ impl World {
             secrets,
             answer: Answer::Agent { agent },
         })
+    }
+
+    /// Whether the world may have a new agent of that name; if not, why.
+    pub(super) fn has_room_for(&self, name: &AgentName) -> Result<(), String> {
+        if is_reserved(name.as_str()) {
+            return Err("human, user, system and world are not names for an agent".to_owned());
+        }
+        if self.agent(name.as_str()).is_some() {
+            return Err("this world has an agent of that name; names that differ only in case are one".to_owned());
+        }
+        if self.agents().count() >= MAX_AGENTS {
+            return Err(format!("a world holds at most {MAX_AGENTS} agents"));
+        }
+        Ok(())
     }
 
     fn update_agent(&self, change: &AgentChange) -> Result<Decision, Failure> {

@@ -4,11 +4,10 @@
 use uuid::Uuid;
 
 use super::{
-    decide::{Context, MAX_AGENTS},
+    decide::Context,
     event::Event,
     publish::frame,
     reply,
-    routing::is_reserved,
     state::{Turn, World},
     time::now_ms,
 };
@@ -63,14 +62,9 @@ impl Import {
     /// Whether the world may come to this.
     fn check(&self, event: &Event) -> Result<(), String> {
         let reason = match event {
-            Event::AgentCreated { agent } if is_reserved(agent.name.as_str()) => {
-                "makes an agent of a name that is taken"
-            }
-            Event::AgentCreated { agent } if self.world.agent(agent.name.as_str()).is_some() => {
-                "makes an agent that is there already"
-            }
-            Event::AgentCreated { .. } if self.world.agents().count() >= MAX_AGENTS => {
-                return Err(format!("makes more than {MAX_AGENTS} agents"));
+            Event::AgentCreated { agent } => {
+                let room = self.world.has_room_for(&agent.name);
+                return room.map_err(|reason| format!("makes an agent that cannot be: {reason}"));
             }
             Event::AgentUpdated { agent } if !self.has(&agent.name) => "changes an agent that is not there",
             Event::AgentDeleted { agent_name } if !self.has(agent_name) => "deletes an agent that is not there",
@@ -78,22 +72,11 @@ impl Import {
                 SenderType::Human if sender != "human" => "has a sender that is not the human",
                 SenderType::World if sender != "system" => "has a sender that is not the system",
                 SenderType::Agent if AgentName::new(sender.as_str()).is_err() => "has a sender that is no agent",
-                _ => return self.length(event),
+                _ => return length(event),
             },
-            _ => return self.length(event),
+            _ => return length(event),
         };
         Err(reason.to_owned())
-    }
-
-    fn length(&self, event: &Event) -> Result<(), String> {
-        match event {
-            Event::Message { content, .. } | Event::ReplyEnded { content, .. }
-                if reply::written_bytes(content) > reply::MAX_BYTES + NAMED =>
-            {
-                Err(format!("has more text than the {} bytes of a reply", reply::MAX_BYTES))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn has(&self, name: &AgentName) -> bool {
@@ -114,5 +97,16 @@ impl Import {
         // A log that was written by hand may have asked what nobody was to answer.
         events.extend(self.world.busy_roots().map(|root_id| Event::Settled { root_id: root_id.clone() }));
         events
+    }
+}
+
+fn length(event: &Event) -> Result<(), String> {
+    match event {
+        Event::Message { content, .. } | Event::ReplyEnded { content, .. }
+            if reply::written_bytes(content) > reply::MAX_BYTES + NAMED =>
+        {
+            Err(format!("has more text than the {} bytes of a reply", reply::MAX_BYTES))
+        }
+        _ => Ok(()),
     }
 }
