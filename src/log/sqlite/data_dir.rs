@@ -8,7 +8,7 @@ use super::OpenError;
 /// The data directory, held by this process alone for as long as the value lives. The kernel
 /// releases the lock of a process that dies, however it dies.
 pub(super) struct DataDir {
-    _lock: File,
+    lock: File,
     database: PathBuf,
 }
 
@@ -31,11 +31,20 @@ impl DataDir {
         File::open(path).and_then(|dir| dir.sync_all()).map_err(not_writable)?;
         // An absolute path: the working directory may change before a connection is reopened.
         let database = fs::canonicalize(database).map_err(not_writable)?;
-        Ok(Self { _lock: lock, database })
+        Ok(Self { lock, database })
     }
 
     pub fn database(&self) -> &Path {
         &self.database
+    }
+}
+
+/// Given back by name: closing the file is not enough while a process that is being started still
+/// has a copy of it, as it has between fork and exec.
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // What cannot be given back falls with the last copy of the file.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -46,4 +55,20 @@ pub(super) fn database(dir: &Path) -> PathBuf {
 
 fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_file_does_not_keep_the_directory() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let held = DataDir::hold(dir.path()).unwrap();
+        let copy = held.lock.try_clone().unwrap();
+        assert!(matches!(DataDir::hold(dir.path()), Err(OpenError::InUse { .. })));
+        drop(held);
+        DataDir::hold(dir.path()).unwrap();
+        drop(copy);
+    }
 }
