@@ -148,7 +148,8 @@ impl Server {
             _ = &mut stop => stopping = true,
         }
         let cluster = app.worlds.services.cluster.clone();
-        let mut nodes = cluster.map(|cluster| app.join(&cluster, config.turns)).unwrap_or_default();
+        let mut nodes =
+            cluster.map(|cluster| app.join(&cluster, config.turns, config.turns_per_user)).unwrap_or_default();
         if !stopping {
             stop.await;
         }

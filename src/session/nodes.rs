@@ -27,13 +27,14 @@ pub(super) async fn new_user(cluster: &dyn Cluster, token: TokenHash) -> Option<
 }
 
 impl App {
-    /// The tasks; they end with what is returned. `turns`: how many worlds may have turns here at once.
-    pub fn join(self: &Arc<Self>, cluster: &Arc<dyn Cluster>, turns: usize) -> JoinSet<()> {
+    /// The tasks; they end with what is returned. `turns`: how many worlds may have turns here at once; `of_each`: of one
+    /// user.
+    pub fn join(self: &Arc<Self>, cluster: &Arc<dyn Cluster>, turns: usize, of_each: usize) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (app, nodes) = (self.clone(), cluster.clone());
         tasks.spawn(async move { app.worlds.follow_log(&*nodes).await });
         let (app, nodes) = (self.clone(), cluster.clone());
-        tasks.spawn(async move { app.worlds.take_tickets(&*nodes, turns).await });
+        tasks.spawn(async move { app.worlds.take_tickets(&*nodes, turns, of_each).await });
         let (app, nodes) = (self.clone(), cluster.clone());
         tasks.spawn(async move { app.hear(&*nodes).await });
         let (app, nodes) = (self.clone(), cluster.clone());

@@ -221,8 +221,8 @@ impl WorldCell {
     }
 
     /// Turns wait here, and this node was asked to take them up.
-    pub fn take_up(&self, ticket: Ticket, place: OwnedSemaphorePermit) {
-        self.post(actor::Mail::Ticket(Box::new(Held { ticket, _place: place })));
+    pub fn take_up(&self, ticket: Ticket, places: [OwnedSemaphorePermit; 2]) {
+        self.post(actor::Mail::Ticket(Box::new(Held { ticket, _places: places })));
     }
 
     /// Ends running replies as interrupted: the drain deadline is over.

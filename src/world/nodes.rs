@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     actor::Note,
     cell::WorldCell,
+    gate::Shares,
     refusal::storage,
     reply::Stretch,
     worlds::{Entered, Worlds},
@@ -258,15 +259,22 @@ impl Worlds {
         }
     }
 
-    /// Takes tickets as long as there is room for more, and hands them to their worlds. Returns when the server drains or
-    /// storage is closed.
-    pub async fn take_tickets(&self, cluster: &dyn Cluster, places: usize) {
+    /// Takes tickets as long as there is room for more, and hands them to their worlds. A user whose turns run here as
+    /// many as may gets no further ticket here: worlds that can only wait would take the places of everybody else's.
+    /// Returns when the server drains or storage is closed.
+    pub async fn take_tickets(&self, cluster: &dyn Cluster, places: usize, per_user: usize) {
+        let of_users = Shares::new(per_user);
         let places = Arc::new(Semaphore::new(places));
         while !self.services.draining.load(Ordering::Relaxed) {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let Some(ticket) = patiently(|| cluster.next_ticket()).await else { return };
             match self.world_of(&ticket).await {
-                Ok(Some(entered)) => entered.cell.take_up(ticket, place),
+                Ok(Some(entered)) => {
+                    // Dropped, the ticket rests and then goes to whoever has room for this user.
+                    if let Ok(of_user) = of_users.of(&entered.cell.user).try_acquire_owned() {
+                        entered.cell.take_up(ticket, [place, of_user]);
+                    }
+                }
                 Ok(None) => drop(ticket.done().await),
                 Err(failure) => {
                     failure.log();

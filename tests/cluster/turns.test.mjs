@@ -1,9 +1,9 @@
 // A node that runs a turn is killed, or stands still beyond its lease, at each stage of the turn. Each turn ends once, and
-// nobody who was paused writes anything afterwards.
+// nobody who was paused writes anything afterwards. And who has many turns does not keep others from theirs.
 
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { Cluster, Follower, eventually, history, lives, long, pause } from './cluster.mjs';
+import { Cluster, Connection, Follower, eventually, history, lives, long, pause } from './cluster.mjs';
 
 const TURNS = long ? 100 : 8;
 const STAGES = ['before the claim', 'after the claim', 'between deltas', 'after the end'];
@@ -79,4 +79,34 @@ test(`${TURNS} turns whose node is killed or stopped`, { timeout: TURNS * 40_000
   assert.ok(interrupted >= TURNS / 4, `${interrupted} were interrupted`);
   console.log(`${TURNS} turns, ${count.killed} nodes killed, ${count.stopped} stopped beyond their lease; ${replies.length} replies, ` +
     `${interrupted} interrupted, each started once and ended once`);
+});
+
+test('turns that wait for their own user keep nobody else waiting', { timeout: 120_000 }, async (t) => {
+  const cluster = await Cluster.start(t, {
+    nats: 1, nodes: 1, args: ['--turns', '3', '--turns-per-user', '1'],
+    script: {
+      name: 'mixed', rules: [{ contains: 'at length', reply: { chunks: [{ text: 'word ', repeat: 25, delayMs: 100 }] } }],
+      otherwise: { chunks: [{ text: 'yes' }] },
+    },
+  });
+  const [node] = cluster.nodes;
+  const say = async (connection, worldName, content) => {
+    await connection.ask('world_select', { templateName: 'default-world', worldName });
+    const ended = connection.next(({ type, payload }) => type === 'chat_response' && payload.complete);
+    await connection.ask('chat_send', { content });
+    return ended;
+  };
+  // One of these worlds has its turn, and all others wait: more than the node has places.
+  const [busy, other] = [await cluster.user(), await cluster.user()];
+  const many = await Promise.all(Array.from({ length: 4 }, () => Connection.open(node, busy)));
+  const long = many.map((connection, at) => say(connection, `w${at}`, 'Tell me at length.'));
+  await eventually('a turn', async () => (await node.metric('turns_running')) === 1 || null);
+  await pause(1_000);
+  const begun = Date.now();
+  await say(await Connection.open(node, other), 'w', 'Well?');
+  const took = Date.now() - begun;
+  assert.ok(took < 2_000, `answered after ${took} ms`);
+  // And those that wait have their turns, one after the other.
+  await Promise.all(long);
+  t.diagnostic(`answered after ${took} ms`);
 });

@@ -19,8 +19,10 @@ use crate::log::cluster::Ticket;
 pub(super) const CONSUMER: &str = "tickets";
 /// One request for a ticket waits this long at the server, and no longer than a third of a lease.
 const PULL: Duration = Duration::from_secs(5);
-/// How long a ticket rests that was given back: whoever could do nothing with it may be asked again.
+/// How long a ticket rests that was given back, for each time that it was handed out: whoever could do nothing with it
+/// may be asked again.
 const REST: Duration = Duration::from_millis(200);
+const RESTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Tickets that all nodes together may hold.
 const HELD: i64 = 100_000;
@@ -120,9 +122,10 @@ fn ticket(core: &Core, message: &Message, asked: Instant) -> Option<Ticket> {
     let delivered = u64::try_from(info.delivered).unwrap_or(1);
     let (hold, settled) = oneshot::channel();
     let reply = message.reply.as_ref()?.to_string();
+    let rest = REST * u32::try_from(delivered).unwrap_or(RESTS).min(RESTS);
     let (client, lease) = (core.nats.client.clone(), core.options.lease);
     let held_until = Arc::new(Mutex::new(asked + lease));
-    tokio::spawn(Keeper { client, reply, lease, held_until: held_until.clone() }.keep(settled));
+    tokio::spawn(Keeper { client, reply, rest, lease, held_until: held_until.clone() }.keep(settled));
     Some(Ticket { world, seq: info.stream_sequence, head, delivered, held_until, hold })
 }
 
@@ -132,6 +135,7 @@ struct Keeper {
     client: Client,
     /// Where the ticket's delivery is acknowledged.
     reply: String,
+    rest: Duration,
     lease: Duration,
     held_until: Arc<Mutex<Instant>>,
 }
@@ -162,7 +166,7 @@ impl Keeper {
                             let _ = done.send(told);
                         }
                         Err(_) if held => {
-                            if let Err(error) = self.client.publish(self.reply, AckKind::Nak(Some(REST)).into()).await {
+                            if let Err(error) = self.client.publish(self.reply, AckKind::Nak(Some(self.rest)).into()).await {
                                 tracing::debug!(%error, "failed to give a ticket back");
                             }
                         }

@@ -64,10 +64,10 @@ pub enum Mail {
     Ticket(Box<Held>),
 }
 
-/// A ticket, and the place that it takes of those this node has.
+/// A ticket, and the places that it takes: of those this node has, and of those its user has here.
 pub struct Held {
     pub ticket: Ticket,
-    pub _place: OwnedSemaphorePermit,
+    pub _places: [OwnedSemaphorePermit; 2],
 }
 
 /// A command, and who waits for what it does.

@@ -62,7 +62,7 @@ impl Actor {
         let (kept, done) = self.tickets.drain(..).partition(|held| claims.contains(&held.ticket.seq));
         self.tickets = kept;
         let done: Vec<Held> = done;
-        for Held { ticket, _place } in done {
+        for Held { ticket, _places } in done {
             tokio::spawn(async move {
                 if let Err(error) = ticket.done().await {
                     tracing::debug!(%error, "failed to hand in a ticket; it comes again");
