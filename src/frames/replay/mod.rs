@@ -7,6 +7,8 @@ mod compare;
 mod names;
 mod play;
 mod recording;
+mod side;
+mod translation;
 
 use std::{
     io::{self, Write},

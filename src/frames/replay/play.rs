@@ -1,7 +1,7 @@
 //! [`Player`]: the client of the recording, once more.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
@@ -22,10 +22,10 @@ use url::Url;
 
 use super::{
     Difference, Options, Report,
-    canonical::{canonical, key, marks, rewrite},
     compare::{Streams, compare},
-    names::Names,
     recording::{Recording, Said},
+    side::Side,
+    translation::Translation,
 };
 use crate::{
     frames::{ToolError, record::http_origin},
@@ -58,25 +58,8 @@ pub struct Player<'r> {
     strangers: HashSet<u64>,
     /// Connections that the client closed.
     left: HashSet<u64>,
-    /// Of the recorded ids, those of this server.
-    ids: HashMap<String, String>,
-    /// Of the recorded epochs, those of this server.
-    epochs: HashMap<String, String>,
-    /// Of the recorded numbers of events, those of this server.
-    seqs: HashMap<u64, u64>,
-    /// The tokens of this server's users, by the recorded user.
-    tokens: HashMap<String, String>,
+    here: Translation,
     report: Report,
-}
-
-/// What has come, in the recording or from the server.
-#[derive(Default)]
-struct Side {
-    names: Names,
-    streams: BTreeMap<u64, Streams>,
-    /// Replies of which a piece has come.
-    begun: HashSet<(u64, String)>,
-    closed: HashSet<u64>,
 }
 
 /// A connection to the server.
@@ -111,10 +94,7 @@ impl<'r> Player<'r> {
             heard: mpsc::channel(QUEUE),
             strangers: HashSet::new(),
             left: HashSet::new(),
-            ids: HashMap::new(),
-            epochs: HashMap::new(),
-            seqs: HashMap::new(),
-            tokens: HashMap::new(),
+            here: Translation::default(),
             report: Report { connections: 0, sent: 0, compared: 0, differences: Vec::new() },
         })
     }
@@ -140,8 +120,8 @@ impl<'r> Player<'r> {
         for (connection, recorded) in &self.recorded.streams {
             let none = Streams::new();
             let came = self.live.streams.get(connection).unwrap_or(&none);
-            let mut recorded = canonical_streams(recorded, &self.whole.names);
-            let mut came = canonical_streams(came, &self.live.names);
+            let mut recorded = Side::canonical(recorded, &self.whole.names);
+            let mut came = Side::canonical(came, &self.live.names);
             if partly {
                 let count = |streams: &Streams, key: &String| streams.get(key).map_or(0, Vec::len);
                 for key in recorded.keys().chain(came.keys()).cloned().collect::<HashSet<_>>() {
@@ -207,7 +187,7 @@ impl<'r> Player<'r> {
         let newcomer = greeting.is_none_or(|data| data["sessionToken"].is_string());
         let user = greeting.and_then(|data| data["userId"].as_str());
         if !newcomer {
-            match user.and_then(|user| self.tokens.get(user)).or(self.token.as_ref()) {
+            match user.and_then(|user| self.here.token(user)).or(self.token.as_ref()) {
                 Some(token) => request = request.with_header("Authorization", format!("Bearer {token}")),
                 None => drop(self.strangers.insert(connection)),
             }
@@ -239,22 +219,7 @@ impl<'r> Player<'r> {
 
     async fn send(&mut self, connection: u64, line: u64, text: &str, frame: Option<&Value>) {
         let message = match frame {
-            Some(frame) => {
-                let mut frame = frame.clone();
-                let id = |id: &str| self.ids.get(id).cloned();
-                let cursor = |cursor: &str| {
-                    let (epoch, seq) = cursor.split_once(':')?;
-                    let seq: u64 = seq.parse().ok()?;
-                    let epoch = self.epochs.get(epoch)?;
-                    Some(format!("{epoch}:{}", self.seqs.get(&seq).copied().unwrap_or(seq)))
-                };
-                if let Some(payload) = frame.get_mut("payload") {
-                    rewrite(payload, &id, &cursor);
-                }
-                // What is not rewritten goes out byte for byte.
-                let same = serde_json::from_str::<Value>(text).is_ok_and(|original| original == frame);
-                Message::text(if same { text.to_owned() } else { frame.to_string() })
-            }
+            Some(frame) => Message::text(self.here.frame(text, frame)),
             None if text.starts_with("redacted:") => {
                 self.note(connection, &format!("line {line}"), "was redacted, and cannot be sent");
                 return;
@@ -346,33 +311,7 @@ impl<'r> Player<'r> {
         let Some((key, index)) = self.live.hear(connection, &frame) else { return };
         let place = self.whole.streams.get(&connection).and_then(|streams| streams.get(&key)?.get(index));
         if let Some(recorded) = place.cloned() {
-            self.pair(&recorded, &frame);
-        }
-    }
-
-    /// What stands in a recorded frame is, here, what stands in this one.
-    fn pair(&mut self, recorded: &Value, live: &Value) {
-        if let (Some(recorded), Some(live)) = (recorded["seq"].as_u64(), live["seq"].as_u64()) {
-            self.seqs.insert(recorded, live);
-        }
-        let (mut before, mut now) = (Vec::new(), Vec::new());
-        marks(recorded, "", &mut before);
-        marks(live, "", &mut now);
-        for (at, mark) in before {
-            let Some((_, here)) = now.iter().find(|(place, _)| *place == at) else { continue };
-            match (mark.split_once(':'), here.split_once(':')) {
-                (Some((epoch, seq)), Some((now, number))) => {
-                    self.epochs.insert(epoch.to_owned(), now.to_owned());
-                    if let (Ok(seq), Ok(number)) = (seq.parse(), number.parse()) {
-                        self.seqs.entry(seq).or_insert(number);
-                    }
-                }
-                _ => drop(self.ids.insert(mark, here.clone())),
-            }
-        }
-        let data = |frame: &Value, field: &str| frame["payload"]["data"][field].as_str().map(str::to_owned);
-        if let (Some(user), Some(token)) = (data(recorded, "userId"), data(live, "sessionToken")) {
-            self.tokens.insert(user, token);
+            self.here.pair(&recorded, &frame);
         }
     }
 
@@ -426,41 +365,4 @@ impl<'r> Player<'r> {
             note: Some(note.to_owned()),
         });
     }
-}
-
-impl Side {
-    fn of(recording: &Recording) -> Self {
-        let mut side = Self::default();
-        for step in &recording.steps {
-            if let Said::Server(frame) = &step.said {
-                side.hear(step.connection, frame);
-            }
-        }
-        side
-    }
-
-    /// Takes a frame; returns which one it is, and the how-manieth of these.
-    fn hear(&mut self, connection: u64, frame: &Value) -> Option<(String, usize)> {
-        self.names.learn(frame);
-        let Some(key) = key(frame, &self.names) else {
-            let reply = frame["payload"]["messageId"].as_str().and_then(|id| self.names.name(id));
-            self.begun.insert((connection, reply.unwrap_or_default().to_owned()));
-            return None;
-        };
-        let stream = self.streams.entry(connection).or_default().entry(key.clone()).or_default();
-        let index = stream.len();
-        stream.push(frame.clone());
-        Some((key, index))
-    }
-
-    fn close(&mut self, connection: u64, code: u16) {
-        let stream = self.streams.entry(connection).or_default().entry("close".to_owned()).or_default();
-        stream.push(json!({"closeCode": code}));
-        self.closed.insert(connection);
-    }
-}
-
-fn canonical_streams(streams: &Streams, names: &Names) -> Streams {
-    let canonical = |frames: &Vec<Value>| frames.iter().map(|frame| canonical(frame, names)).collect();
-    streams.iter().map(|(key, frames)| (key.clone(), canonical(frames))).collect()
 }
