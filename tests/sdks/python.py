@@ -1,12 +1,16 @@
 """The generated Python code against a running server: python.py URL, beside `agent_world_http` and `agent_world_messages.py`."""
 
 import asyncio
+import importlib
+import json
+import pkgutil
 import sys
 
+import agent_world_http
 from agent_world_http import AuthenticatedClient, Client
 from agent_world_http.api.session import create_session
-from agent_world_http.api.worlds import create_world, list_templates
-from agent_world_http.models import CreateWorldBody, NewSession, Problem, World
+from agent_world_http.api.worlds import create_world, list_templates, update_world
+from agent_world_http.models import CreateWorldBody, NewSession, Problem, World, WorldPatch
 from agent_world_messages import ClientMessage, ServerMessage
 from pydantic import ValidationError
 from websockets.asyncio.client import connect
@@ -24,12 +28,24 @@ def over_http(url: str) -> str:
     assert isinstance(world, World) and world.template_name == "default-world", world
     refused = create_world.sync("generated", client=caller, body=CreateWorldBody(template_name="debate"))
     assert isinstance(refused, Problem) and refused.code == "CONFLICT", refused
+    titled = update_world.sync("generated", client=caller, body=WorldPatch(title="Made by a generator"))
+    assert isinstance(titled, World) and titled.title == "Made by a generator", titled
+    untitled = update_world.sync("generated", client=caller, body=WorldPatch(title=None))
+    assert isinstance(untitled, World) and not untitled.title, untitled
     return session.session_token
+
+
+def imports() -> int:
+    """Every module that was generated."""
+    modules = [module.name for module in pkgutil.walk_packages(agent_world_http.__path__, "agent_world_http.")]
+    for module in modules:
+        importlib.import_module(module)
+    return len(modules)
 
 
 def frame(kind: str, **payload: object) -> str:
     message = ClientMessage.model_validate({"id": kind, "type": kind, "payload": payload})
-    return message.model_dump_json(exclude_none=True)
+    return message.model_dump_json(exclude_unset=True)
 
 
 async def over_websocket(url: str, token: str) -> int:
@@ -59,7 +75,17 @@ def refuses() -> None:
     raise AssertionError("an empty message was accepted")
 
 
+def keeps_nulls() -> None:
+    """What is null in a merge patch is sent as null: it removes the setting."""
+    text = frame("agent_update", agentName="guide", config={"model": None, "temperature": 0.5})
+    assert json.loads(text)["payload"]["config"] == {"model": None, "temperature": 0.5}, text
+
+
 url = sys.argv[1]
 refuses()
+keeps_nulls()
+modules = imports()
+assert modules > 50, modules
 token = over_http(url)
-print(f"{asyncio.run(over_websocket(url, token))} frames as pydantic models, and 5 calls over HTTP")
+frames = asyncio.run(over_websocket(url, token))
+print(f"{frames} frames as pydantic models, and 6 calls over HTTP with {modules} modules")

@@ -35,9 +35,9 @@ generated=$root/generated
 cp "$here/python.py" "$work/"
 
 if [[ ${1:-python} == python ]]; then
-  echo '== Python: openapi-python-client on openapi.json, datamodel-code-generator on schema-bundle.json'
+  echo '== Python: openapi-python-client on openapi-3.0.json, datamodel-code-generator on schema-bundle.json'
   # The two routes whose body is NDJSON are left out by the generator, which says so.
-  openapi-python-client generate --path "$generated/openapi.json" --meta none --output-path "$work/agent_world_http" \
+  openapi-python-client generate --path "$generated/openapi-3.0.json" --meta none --output-path "$work/agent_world_http" \
     >"$work/http.txt" 2>&1 || { cat "$work/http.txt"; exit 1; }
   datamodel-codegen --input "$generated/schema-bundle.json" --input-file-type jsonschema --formatters builtin \
     --output-model-type pydantic_v2.BaseModel --target-python-version 3.11 --output "$work/agent_world_messages.py"
