@@ -21,18 +21,20 @@ mod transfer;
 mod worlds;
 
 use std::{
+    io,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use tokio::sync::Semaphore;
 
 pub use caller::Context;
@@ -134,8 +136,12 @@ async fn serve(http: Arc<Http>, request: Request) -> Result<Response, ProblemRes
     let (reply, parts) = answering.await.map_err(Failure::internal).flatten().map_err(problem)?;
     let mut response = respond(reply, &parts.headers);
     if parts.method == Method::HEAD {
-        // A stream that nobody reads must not stay open.
-        *response.body_mut() = Body::empty();
+        // A stream that nobody reads must not stay open. What GET would send says its length all the same.
+        let length = response.body().size_hint().exact();
+        *response.body_mut() = length.map_or_else(|| Body::from_stream(stream::empty::<io::Result<Bytes>>()), |_| Body::empty());
+        if let Some(length) = length {
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+        }
     }
     Ok(response)
 }
