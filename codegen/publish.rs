@@ -15,6 +15,8 @@ pub const PROTOCOL: &str = "agent-world.v1";
 /// The version of the server, and so of its documents.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const TITLE: &str = "Agent World";
+/// The draft of every schema that is published. In `schema/` no file says it: the profile does.
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 pub const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 /// SPDX explains its identifiers there.
 pub const LICENSE_URL: &str = "https://spdx.org/licenses/";
@@ -105,7 +107,9 @@ impl<'a> Published<'a> {
                 publish(&mut schema, self.sent.contains(name));
                 root["$defs"][name] = schema;
             }
-            (file.path.as_str(), root)
+            let mut whole = json!({"$schema": DRAFT});
+            whole.as_object_mut().into_iter().zip(root.as_object_mut()).for_each(|(whole, root)| whole.append(root));
+            (file.path.as_str(), whole)
         })
     }
 
@@ -138,7 +142,7 @@ impl<'a> Published<'a> {
             defs.insert(name.to_owned(), json!({"description": format!("Any frame that {who} sends."), "oneOf": refs}));
         }
         json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$schema": DRAFT,
             "title": TITLE,
             "description": "Every message, body and definition of Agent World in one schema. What the server sends is open: ignore fields that you do not know.",
             "$defs": defs,
