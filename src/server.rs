@@ -243,6 +243,7 @@ fn providers(config: &Config) -> Result<Providers, StartError> {
         accounts: ProviderSettings::accounts_from(|name| std::env::var(name).ok())?,
         base_urls: BaseUrlPolicy { loopback: config.listen.ip().is_loopback(), patterns },
         script: config.script.as_deref().map(script).transpose()?,
+        script_all: config.script_all,
         deadlines: config.provider_deadlines(),
     }))
 }

@@ -97,6 +97,8 @@ settings! {
     templates: Option<PathBuf> ["DIR"] = None;
     /// What the provider `script` plays, instead of the built-in demo
     script: Option<PathBuf> ["FILE"] = None;
+    /// Let the script speak for every agent, whatever its provider: for tests of an app, without its models
+    script_all: bool ["BOOL"] = false;
 
     "Many nodes" =>
     /// Keep everything in NATS JetStream (2.12 or newer) instead of the data directory, shared with other nodes: the

@@ -67,6 +67,9 @@ impl Provider for Providers {
 
 impl Inner {
     async fn route(&self, call: &Call) -> Result<Route, ProviderError> {
+        if self.settings.script_all {
+            return Ok(Route::Script);
+        }
         let config = &call.config;
         let kind = match config.provider {
             ProviderKind::Auto if config.base_url.is_some() => ProviderKind::OpenAiCompatible,

@@ -54,6 +54,15 @@ async fn ollama(models: &str) -> FakeUpstream {
 }
 
 #[tokio::test]
+async fn the_script_may_speak_for_all() {
+    let providers = Providers::new(ProviderSettings { script_all: true, ..ProviderSettings::default() });
+    for provider in [Auto, Ollama, OpenAi, Script] {
+        let config = ModelConfig::new(provider);
+        assert_eq!(chosen(&providers, config).await.unwrap().0, Script, "{provider}");
+    }
+}
+
+#[tokio::test]
 async fn auto_takes_the_first_key_then_ollama_then_the_script() {
     let key = |kind| (kind, account(Some("k"), NOWHERE));
     let auto = || ModelConfig::new(Auto);

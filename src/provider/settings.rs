@@ -13,6 +13,8 @@ pub struct ProviderSettings {
     pub base_urls: BaseUrlPolicy,
     /// What the `script` provider plays; the embedded demo if absent.
     pub script: Option<ScriptBook>,
+    /// It speaks for every agent, whatever its provider.
+    pub script_all: bool,
     pub deadlines: Deadlines,
 }
 

@@ -64,6 +64,12 @@ async fn talk(host: &Host) {
     other.select("duo", "d").await;
     other.converse("@alice start").await;
     other.close().await;
+    // Agents of which each server chooses who speaks for them, and with settings of their own.
+    let mut guest = host.client().await;
+    guest.select("default-world", "d").await;
+    guest.ok("event_subscribe", json!({"eventTypes": ["message", "sse", "world", "system"]})).await;
+    guest.converse("hello").await;
+    guest.close().await;
     again.close().await;
 }
 
@@ -87,7 +93,7 @@ async fn what_was_recorded_comes_again() {
     for host in [&server.host, &fresh.host] {
         let report = play(&file, host, 20.0).await.expect("it can be played");
         assert_eq!(report.differences, [], "{:#?}", report.differences);
-        assert!(report.compared >= 90 && report.connections == 3 && report.sent >= 17, "{report:?}");
+        assert!(report.compared >= 90 && report.connections == 4 && report.sent >= 17, "{report:?}");
     }
 }
 
@@ -209,7 +215,6 @@ async fn a_mock_says_what_was_recorded() {
     let file = recorded(&server).await;
     let (host, mock, running) = mocked(Some(&file)).await;
     let report = play(&file, &host, 20.0).await.expect("it can be played");
-    // The config of an agent is the script's own here, as it was there: nothing else differs either.
     assert_eq!(report.differences, [], "{:#?}", report.differences);
     assert!(report.compared >= 90, "{report:?}");
     // It is a server like any other: it goes on where the recording ends.

@@ -107,7 +107,10 @@ pub fn derive(file: &Path, recording: &Recording) -> Result<Play, ToolError> {
 fn template(selected: &Value) -> Value {
     let agents = selected["agents"].as_array().into_iter().flatten().map(|agent| {
         let status = if agent["status"] == "inactive" { "inactive" } else { "active" };
-        json!({"name": agent["name"], "status": status, "config": {"systemPrompt": agent["config"]["systemPrompt"]}})
+        let mut config = agent["config"].clone();
+        // Said of an agent, not to it.
+        config.as_object_mut().map(|fields| fields.remove("hasApiKey"));
+        json!({"name": agent["name"], "status": status, "config": config})
     });
     json!({
         "name": selected["templateName"],

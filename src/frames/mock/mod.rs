@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{ToolError, replay::Recording};
@@ -78,14 +78,7 @@ pub fn prepare(options: &Options) -> Result<Mock, ToolError> {
     let known = Templates::load(options.templates.as_deref()).map_err(|error| ToolError::Other(error.to_string()))?;
     let known = known.iter().map(|template| serde_json::from_slice(&codec::json(template)).unwrap_or_default());
     let (script, recorded) = play.map_or((None, Vec::new()), |play| (Some(play.script), play.templates));
-    for mut template in known.chain(recorded) {
-        for agent in template["agents"].as_array_mut().into_iter().flatten() {
-            let config = json!({"provider": "script", "systemPrompt": agent["config"]["systemPrompt"]});
-            agent["config"] = config;
-            if agent["config"]["systemPrompt"].is_null() {
-                agent["config"] = json!({"provider": "script"});
-            }
-        }
+    for template in known.chain(recorded) {
         let name = template["name"].as_str().unwrap_or_default();
         write(&templates.join(format!("{name}.json")), &template)?;
     }
@@ -95,6 +88,7 @@ pub fn prepare(options: &Options) -> Result<Mock, ToolError> {
         data_dir: dir.path().join("data"),
         templates: Some(templates),
         script: script.map(|()| dir.path().join("script.json")),
+        script_all: true,
         allow_origin: options.allow_origin.clone(),
         ..Config::default()
     };

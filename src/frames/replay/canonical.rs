@@ -62,6 +62,12 @@ pub fn canonical(frame: &Value, names: &Names) -> Value {
         fields.remove("id");
         fields.remove("timestamp");
     }
+    if let Some(chosen) = value.pointer_mut("/payload/event/payload").filter(|event| event["action"] == "provider") {
+        // What `auto` means is each server's own.
+        for field in ["provider", "model"] {
+            chosen[field] = Value::from("(whatever it has)");
+        }
+    }
     tidy(&mut value, names);
     value
 }
