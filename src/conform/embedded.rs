@@ -24,7 +24,10 @@ pub fn read(dir: &Path) -> Result<Vec<Scenario>, Box<dyn std::error::Error>> {
         for file in sorted(&area)? {
             let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let name = format!("{}/{}", stem(&area), stem(&file));
-            found.push(Scenario::parse(&name, &fs::read_to_string(&file)?)?);
+            let parsed = Scenario::parse(&name, &fs::read_to_string(&file)?);
+            // Where it is helps its author more than what it is called.
+            let named = |invalid| InvalidScenario { name: file.display().to_string(), ..invalid };
+            found.push(parsed.map_err(named)?);
         }
     }
     Ok(found)

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     definitions::Definitions,
     frame::expand,
+    rules,
     scenario::{
         Action, Ask, Connect, Hold, HoldKind, Http, InvalidScenario, SCHEMA, Scenario, Sent, Step, Text, Watch,
     },
@@ -19,7 +20,7 @@ impl Scenario {
         let invalid = |text: String| InvalidScenario { name: name.to_owned(), text };
         let file: Value = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
         check("Scenario", &file, "").map_err(invalid)?;
-        let strings = |value: &Value| -> Vec<String> { texts(value) };
+        let rules = rules_in(&file, "").map_err(invalid)?;
         let server = file.get("server").map(|settings| {
             let settings = settings.as_object().into_iter().flatten();
             settings.map(|(name, value)| (name.clone(), text_of(value))).collect()
@@ -27,7 +28,7 @@ impl Scenario {
         Ok(Self {
             name: name.to_owned(),
             title: text_of(&file["title"]),
-            rules: strings(&file["rules"]),
+            rules,
             script: file.get("script") != Some(&json!(false)),
             server,
             steps: steps(&file["steps"], "/steps").map_err(invalid)?,
@@ -81,6 +82,7 @@ fn step(step: &Value, at: &str) -> Result<Step, String> {
         }
     };
     check(key, step, at)?;
+    asserted(object, at)?;
     let wrong = |text: String| format!("{at}: {text}");
     let text = |name: &str| object.get(name).map(text_of);
     let strings = |name: &str| -> BTreeMap<String, String> {
@@ -157,12 +159,35 @@ fn step(step: &Value, at: &str) -> Result<Step, String> {
             Action::Each { rows, steps: steps(&step["steps"], &format!("{at}/steps"))? }
         }
     };
-    Ok(Step { check: text("check"), rules: texts(&step["rules"]), within: step["within"].as_f64(), action })
+    Ok(Step { check: text("check"), rules: rules_in(step, at)?, within: step["within"].as_f64(), action })
+}
+
+/// A step without a `check` may wait and capture. What else it expected would be proven by no broken server, and counted
+/// by no report.
+fn asserted(step: &Map<String, Value>, at: &str) -> Result<(), String> {
+    const EXPECTED: [&str; 7] = ["ok", "error", "problem", "echo", "code", "textIs", "answerHeaders"];
+    let expects = |name: &&str| step.get(*name).is_some_and(|pattern| !only_captures(pattern));
+    match EXPECTED.iter().find(|name| expects(name)).filter(|_| !step.contains_key("check")) {
+        None => Ok(()),
+        Some(name) => {
+            Err(format!("{at}/{name}: a step that expects this needs a `check`, the name of what it asserts"))
+        }
+    }
+}
+
+/// Whether a pattern does no more than to take values out of what came.
+fn only_captures(pattern: &Value) -> bool {
+    match pattern {
+        Value::Object(fields) => fields.contains_key("$as") || fields.values().all(only_captures),
+        Value::String(text) => text.starts_with("$as "),
+        _ => false,
+    }
 }
 
 fn holds(list: Option<&Value>, at: &str) -> Result<Vec<Hold>, String> {
-    let list = list.and_then(Value::as_array).into_iter().flatten();
-    list.map(|hold| {
+    let list = list.and_then(Value::as_array).into_iter().flatten().enumerate();
+    list.map(|(index, hold)| {
+        let at = &format!("{at}/holds/{index}");
         let pattern = |name: &str| expand(&hold[name]).map_err(|text| format!("{at}: {name}: {text}"));
         let patterns = |name: &str| -> Result<Vec<Value>, String> {
             hold[name]
@@ -188,7 +213,7 @@ fn holds(list: Option<&Value>, at: &str) -> Result<Vec<Hold>, String> {
         } else {
             HoldKind::Same { of: pattern("same")?, frames: text_of(&hold["frames"]) }
         };
-        Ok(Hold { check: text_of(&hold["check"]), rules: texts(&hold["rules"]), kind })
+        Ok(Hold { check: text_of(&hold["check"]), rules: rules_in(hold, at)?, kind })
     })
     .collect()
 }
@@ -199,8 +224,11 @@ fn check(definition: &str, value: &Value, at: &str) -> Result<(), String> {
     DEFINITIONS.get_or_init(|| Definitions::of(SCHEMA)).check(definition, value, at)
 }
 
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().map(text_of).collect()
+/// The rules that a part of a file names.
+fn rules_in(part: &Value, at: &str) -> Result<Vec<String>, String> {
+    let named: Vec<String> = part["rules"].as_array().into_iter().flatten().map(text_of).collect();
+    rules::known(&named).map_err(|text| format!("{at}/rules: {text}"))?;
+    Ok(named)
 }
 
 fn text_of(value: &Value) -> String {

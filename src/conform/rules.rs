@@ -29,6 +29,14 @@ fn read(page: &str) -> BTreeMap<String, String> {
     rules
 }
 
+/// That a file names only rules that there are: a misspelt one would seem to be checked.
+pub fn known<'r>(named: impl IntoIterator<Item = &'r String>) -> Result<(), String> {
+    match named.into_iter().find(|id| !rules().contains_key(*id)) {
+        None => Ok(()),
+        Some(id) => Err(format!("docs/PROTOCOL.md has no rule {id}")),
+    }
+}
+
 /// In the order of the page: `R4.10` after `R4.9`.
 pub fn order(id: &str) -> (u32, u32) {
     let number = |text: &str| text.parse().unwrap_or_default();

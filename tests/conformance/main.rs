@@ -51,6 +51,44 @@ fn every_scenario_is_what_its_schema_says() {
     ] {
         assert!(Scenario::parse("x/y", broken).is_err(), "{broken}");
     }
+    // What the schema cannot say: rules that there are not, and what is expected and no check.
+    for (rules, step, told) in [
+        (r#""R99.1""#, r#"{"fence": "a"}"#, "x/y is no scenario: /rules: docs/PROTOCOL.md has no rule R99.1"),
+        (r#""R1.1""#, r#"{"ask": "ping", "check": "x", "rules": ["R1.999"]}"#, "/steps/0/rules: docs/PROTOCOL.md has"),
+        (
+            r#""R1.1""#,
+            r#"{"fence": "a", "holds": [{"check": "x", "rules": ["R1.999"], "none": "any"}]}"#,
+            "/steps/0/holds/0/rules: docs/PROTOCOL.md has no rule R1.999",
+        ),
+        (
+            r#""R1.1""#,
+            r#"{"ask": "ping", "ok": {"a": "$as a", "b": 5}}"#,
+            "/steps/0/ok: a step that expects this needs",
+        ),
+        (
+            r#""R1.1""#,
+            r#"{"ask": "ping", "ok": {"a": "$any"}}"#,
+            "/steps/0/ok: a step that expects this needs a `check`",
+        ),
+        (
+            r#""R1.1""#,
+            r#"{"ask": "ping", "error": "CONFLICT"}"#,
+            "/steps/0/error: a step that expects this needs a `ch",
+        ),
+        (r#""R1.1""#, r#"{"closed": "a", "code": 4001}"#, "/steps/0/code: a step that expects this needs a `check`"),
+        (
+            r#""R1.1""#,
+            r#"{"repeat": 2, "steps": [{"ask": "ping", "ok": {"a": 1}}]}"#,
+            "/steps/0/steps/0/ok: a step that expects this needs a `check`",
+        ),
+    ] {
+        let text = format!(r#"{{"title": "wrong", "rules": [{rules}], "steps": [{step}]}}"#);
+        let refused = Scenario::parse("x/y", &text).unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+    let captures = r#"{"title": "captures", "rules": ["R1.1"], "steps": [
+        {"ask": "ping", "ok": {"a": "$as a", "b": {"c": {"$regex": "^(.)", "$as": ["d"]}}}}]}"#;
+    assert!(Scenario::parse("x/y", captures).is_ok());
 }
 
 #[test]
@@ -76,6 +114,15 @@ fn every_scenario_for_a_client_is_what_its_schema_says() {
         let refused = client::parse("x", &text).unwrap_err();
         assert!(refused.contains(told), "{refused}");
         assert!(!validator.is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
+    }
+    for (rule, steps, told) in [
+        ("R99.1", r#"{"cut": true}"#, "x.json: docs/PROTOCOL.md has no rule R99.1"),
+        ("R1.1", r#"{"cut": true}, {"nobody": 5}"#, "x.json, step 2/nobody: a step with this needs a `check`"),
+        ("R1.1", r#"{"never": {"observed": "x"}}"#, "x.json, step 1/never: a step with this needs a `check`"),
+        ("R1.1", r#"{"chat": {}, "same": true}"#, "x.json, step 1/same: a step with this needs a `check`"),
+    ] {
+        let refused = client::parse("x", &format!(r#"{{"title": "x", "rules": ["{rule}"], "steps": [{steps}]}}"#));
+        assert!(refused.as_ref().is_err_and(|refused| refused.starts_with(told)), "{refused:?}");
     }
 }
 
@@ -226,6 +273,25 @@ fn something_else_is_a_clear_failure() {
         let (code, text) = conform(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(code == 2 && text.contains(words), "{arguments:?}: {code} {text}");
     }
+}
+
+/// A file of one's own that is wrong is named by its path, before anything runs.
+#[test]
+fn a_scenario_that_is_wrong_is_told_with_its_file() {
+    let dir = std::env::temp_dir().join(format!("conform-wrong-{}", std::process::id()));
+    fs::create_dir_all(dir.join("area")).unwrap();
+    let own = dir.display().to_string();
+    let file = json!({"title": "a scenario of the test", "rules": ["R1.999"], "steps": [{"fence": "a"}]});
+    fs::write(dir.join("area/wrong.json"), file.to_string()).unwrap();
+    let (code, text) = conform(&["--scenarios", &own]);
+    let told = format!("{own}/area/wrong.json is no scenario: /rules: docs/PROTOCOL.md has no rule R1.999");
+    assert!(code == 2 && text.contains(&told), "{text}");
+    let file = json!({"title": "one for a client", "rules": ["R1.1"], "steps": [{"cut": true}, {"nobody": 5}]});
+    fs::write(dir.join("wrong.json"), file.to_string()).unwrap();
+    let (code, text) = conform(&["--scenarios", &own, "--client", "true"]);
+    let told = format!("{own}/wrong.json, step 2/nobody: a step with this needs a `check`");
+    assert!(code == 2 && text.contains(&told), "{text}");
+    fs::remove_dir_all(&dir).unwrap();
 }
 
 /// A baseline: what fails as expected is no failure, what passes is one. And skips are told by the exit code.

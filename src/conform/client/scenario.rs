@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::OnceLock};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::conform::definitions::Definitions;
+use crate::conform::{definitions::Definitions, rules};
 
 /// What a scenario's file may say.
 pub const SCHEMA: &str = include_str!("../../../tests/conformance/client.schema.json");
@@ -22,6 +22,9 @@ pub struct Scenario {
     pub rules: Vec<String>,
     pub steps: Vec<Step>,
 }
+
+/// What a step does only to find a fault: without a `check` no broken client would prove that it does.
+const ASSERTIONS: [&str; 5] = ["never", "count", "nobody", "same", "notBefore"];
 
 /// One thing that the server does or waits for; the verbs are in `play.rs`.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,7 +56,8 @@ pub fn read(dir: &Path) -> Result<Vec<Scenario>, String> {
     paths.sort();
     let parsed = paths.iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        parse(&name, &fs::read_to_string(path).map_err(told)?)
+        // Where it is helps its author more than what it is called.
+        parse(&name, &fs::read_to_string(path).map_err(told)?).map_err(|text| dir.join(text).display().to_string())
     });
     parsed.collect()
 }
@@ -64,6 +68,7 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
     let definitions = DEFINITIONS.get_or_init(|| Definitions::of(SCHEMA));
     let mut scenario: Scenario = serde_json::from_str(text).map_err(|error| format!("{name}.json: {error}"))?;
     scenario.name = name.to_owned();
+    rules::known(&scenario.rules).map_err(|text| format!("{name}.json: {text}"))?;
     for (at, step) in scenario.steps.iter().enumerate() {
         let place = format!("{name}.json, step {}", at + 1);
         let verbs: Vec<_> = definitions.names().filter(|verb| step.verb.contains_key(*verb)).collect();
@@ -71,6 +76,10 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
             return Err(format!("{place}: one verb is wanted, not {}: {verbs:?}", verbs.len()));
         };
         definitions.check(verb, &Value::Object(step.verb.clone()), &place)?;
+        let asserted = ASSERTIONS.iter().find(|name| step.verb.contains_key(**name));
+        if let (Some(name), None) = (asserted, &step.check) {
+            return Err(format!("{place}/{name}: a step with this needs a `check`, the name of what it asserts"));
+        }
     }
     Ok(scenario)
 }
