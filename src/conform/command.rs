@@ -90,8 +90,16 @@ pub enum Unusable {
     Unreachable(String, String),
     #[error("{0} does not speak this protocol: {1}")]
     SomethingElse(String, String),
+    /// What was given to an option cannot be read or written.
+    #[error("{option}: {}: {error}", path.display())]
+    File { option: &'static str, path: PathBuf, error: io::Error },
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// That it was the file of this option that failed.
+fn of<'p>(option: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> Unusable + 'p {
+    move |error| Unusable::File { option, path: path.to_owned(), error }
 }
 
 /// Runs the kit; returns its exit code: 0 all passed, 1 something failed, 2 nothing could be tested, 3 skips.
@@ -123,7 +131,7 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
         return client::command::run(&asked).await.map_err(Unusable::Usage);
     }
     let all = match &options.scenarios {
-        Some(dir) => embedded::read(dir).map_err(|error| usage(&error))?,
+        Some(dir) => embedded::read(dir).map_err(|error| usage(&format!("--scenarios: {error}")))?,
         None => embedded::scenarios().map_err(|error| usage(&error))?,
     };
     let whole = options.only.is_empty() && options.scenarios.is_none();
@@ -137,7 +145,7 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
         return list(&chosen, options.json);
     }
     let baseline = match &options.baseline {
-        Some(file) => baseline::read(file)?,
+        Some(file) => baseline::read(file).map_err(of("--baseline", file))?,
         None => BTreeSet::new(),
     };
     let limit = Duration::try_from_secs_f64(options.timeout).map_err(|error| usage(&error))?;
@@ -163,18 +171,23 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
         whole,
         skips_allowed: options.allow_skips,
     };
-    if let Some(file) = &options.junit {
-        fs::write(file, junit(&report))?;
-    }
+    // What came of it is said, even where it cannot be written.
+    let written = options.junit.as_ref().map(|file| fs::write(file, junit(&report)).map_err(of("--junit", file)));
     if options.json {
         print(&format!("{:#}\n", report.json()))?;
     } else {
         print(&report.text())?;
     }
+    written.transpose()?;
     Ok(report.verdict())
 }
 
 async fn proof(options: &Options, chosen: &[Scenario], target: Target, limit: Duration) -> Result<Verdict, Unusable> {
+    let write = std::env::var_os("UPDATE").is_some();
+    // Before all that takes minutes.
+    if let Some(table) = options.table.as_ref().filter(|_| !write) {
+        fs::File::open(table).map_err(of("--table", table))?;
+    }
     let since = Instant::now();
     let progress = Progress::new(chosen.iter().map(|one| mutants(one).len()).sum(), true);
     // Most of them wait for what never comes, so that many fit beside each other.
@@ -184,7 +197,7 @@ async fn proof(options: &Options, chosen: &[Scenario], target: Target, limit: Du
     let mut text = proof.text();
     let mut holds = proof.holds();
     if let Some(table) = &options.table {
-        let wrong = proof.differences(table, std::env::var_os("UPDATE").is_some())?;
+        let wrong = proof.differences(table, write).map_err(of("--table", table))?;
         holds &= wrong.is_empty();
         for line in wrong {
             text.push_str(&format!("✗ {line}\n"));
@@ -199,7 +212,7 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 fn export(dir: &Path) -> Result<Verdict, Unusable> {
-    embedded::write(dir)?;
+    embedded::write(dir).map_err(of("--export", dir))?;
     let dir = dir.display();
     print(&format!(
         "The script and the templates of the kit are in {dir}. Start the server under test with them, as this one:\n\n    \

@@ -268,7 +268,8 @@ fn something_else_is_a_clear_failure() {
         (vec![format!("http://{free}")], "no server answers"),
         (vec!["https://127.0.0.1:1".to_owned()], "only http and ws"),
         (vec!["--only".to_owned(), "no such scenario".to_owned()], "no scenario has such a name"),
-        (vec!["--baseline".to_owned(), "/no/such/file".to_owned()], "No such file"),
+        (vec!["--baseline".to_owned(), "/no/such/file".to_owned()], "--baseline: /no/such/file: No such file"),
+        (vec!["--export".to_owned(), "/proc/kit".to_owned()], "--export: /proc/kit: "),
     ] {
         let (code, text) = conform(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(code == 2 && text.contains(words), "{arguments:?}: {code} {text}");
@@ -281,6 +282,13 @@ fn a_scenario_that_is_wrong_is_told_with_its_file() {
     let dir = std::env::temp_dir().join(format!("conform-wrong-{}", std::process::id()));
     fs::create_dir_all(dir.join("area")).unwrap();
     let own = dir.display().to_string();
+    let nothing = dir.join("area").display().to_string();
+    for client in [&[][..], &["--client", "true"]] {
+        let (code, text) = conform(&[&["--scenarios", "/no/such/dir"], client].concat());
+        assert!(code == 2 && text.contains("--scenarios: /no/such/dir: No such file"), "{text}");
+        let (code, text) = conform(&[&["--scenarios", &nothing], client].concat());
+        assert!(code == 2 && text.contains(&format!("--scenarios: {nothing} holds no <")), "{text}");
+    }
     let file = json!({"title": "a scenario of the test", "rules": ["R1.999"], "steps": [{"fence": "a"}]});
     fs::write(dir.join("area/wrong.json"), file.to_string()).unwrap();
     let (code, text) = conform(&["--scenarios", &own]);
@@ -318,6 +326,11 @@ fn baselines_skips_and_exit_codes() {
     assert!(text.contains("✗ area/wrong#greeted") && text.contains("expected \"another\""), "{text}");
     assert!(text.contains("[R3.9]") && text.contains("a ← {"), "the rule and the conversation are told: {text}");
     assert_eq!(run(&["--only", "good"]).0, 0);
+    let (code, text) = run(&["--only", "good", "--junit", "/no/such/report.xml"]);
+    assert!(code == 2 && text.contains("--junit: /no/such/report.xml: No such file"), "{text}");
+    assert!(text.contains("1 of 1 scenarios passed"), "what came of it is said all the same: {text}");
+    let (code, text) = run(&["--only", "good", "--mutants", "--table", "/no/such/table"]);
+    assert!(code == 2 && text.contains("--table: /no/such/table: No such file"), "{text}");
     assert_eq!(run(&["--baseline", &baseline("area/wrong#greeted // known\n")]).0, 0);
     let (code, text) = run(&["--baseline", &baseline("area/wrong#greeted\narea/good#greeted\n")]);
     assert!(code == 1 && text.contains("area/good#greeted stands in the baseline and does not fail"), "{text}");

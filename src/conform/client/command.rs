@@ -48,7 +48,7 @@ pub async fn run(asked: &Asked<'_>) -> Result<Verdict, String> {
 
 async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
     let mut all = match asked.scenarios {
-        Some(dir) => scenario::read(dir)?,
+        Some(dir) => scenario::read(dir).map_err(|error| format!("--scenarios: {error}"))?,
         None => scenario::embedded()?,
     };
     let every = all.len();

@@ -44,7 +44,8 @@ pub fn embedded() -> Result<Vec<Scenario>, String> {
 
 /// The scenarios in a folder.
 pub fn read(dir: &Path) -> Result<Vec<Scenario>, String> {
-    let told = |error: std::io::Error| format!("{}: {error}", dir.display());
+    let at = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let told = |error| at(dir, error);
     let mut paths: Vec<_> = fs::read_dir(dir)
         .map_err(told)?
         .collect::<Result<Vec<_>, _>>()
@@ -53,11 +54,15 @@ pub fn read(dir: &Path) -> Result<Vec<Scenario>, String> {
         .map(|one| one.path())
         .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    if paths.is_empty() {
+        return Err(format!("{} holds no <name>.json", dir.display()));
+    }
     paths.sort();
     let parsed = paths.iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = fs::read_to_string(path).map_err(|error| at(path, error))?;
         // Where it is helps its author more than what it is called.
-        parse(&name, &fs::read_to_string(path).map_err(told)?).map_err(|text| dir.join(text).display().to_string())
+        parse(&name, &text).map_err(|text| dir.join(text).display().to_string())
     });
     parsed.collect()
 }
