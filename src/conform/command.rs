@@ -22,7 +22,7 @@ use super::{
     run::{Outcome, Played, Target, play_all},
     scenario::Scenario,
     tamper::tampers,
-    target::{Host, Program, Server, address},
+    target::{Host, Program, Server, StartError, address},
 };
 
 /// How many scenarios run at the same time.
@@ -81,7 +81,7 @@ pub struct Options {
     pub junit: Option<PathBuf>,
 }
 
-/// Why nothing could be tested; one line each.
+/// Why nothing could be tested; one line each, but for what a server wrote that does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     #[error("{0}")]
@@ -93,6 +93,8 @@ pub enum Unusable {
     /// What was given to an option cannot be read or written.
     #[error("{option}: {}: {error}", path.display())]
     File { option: &'static str, path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Start(#[from] StartError),
     #[error("{0}")]
     Io(#[from] io::Error),
 }

@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, Read, Seek, SeekFrom},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -17,6 +17,8 @@ use tokio::{
 use super::embedded;
 
 const STARTING: Duration = Duration::from_secs(30);
+/// The most that is told of what a server wrote that does not start, in bytes and in lines.
+const LAST_WORDS: (u64, usize) = (4 * 1_024, 20);
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +78,15 @@ pub enum Program {
     Shell(String),
 }
 
+/// Why there is no server to test.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the server under test cannot be started: {0}")]
+    Io(#[from] io::Error),
+    #[error("the server under test does not start: `{command}` {outcome}{words}")]
+    Server { command: String, outcome: String, words: String },
+}
+
 pub struct Server {
     pub host: Host,
     program: Program,
@@ -86,7 +97,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server with these settings on a free port, and waits until it answers.
-    pub async fn start(program: &Program, settings: &BTreeMap<String, String>) -> io::Result<Self> {
+    pub async fn start(program: &Program, settings: &BTreeMap<String, String>) -> Result<Self, StartError> {
         let dir = std::env::temp_dir().join(format!("agent-world-conform-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(dir.join("data"))?;
         embedded::write(&dir)?;
@@ -96,26 +107,50 @@ impl Server {
         Ok(server)
     }
 
-    async fn run(&mut self) -> io::Result<()> {
+    async fn run(&mut self) -> Result<(), StartError> {
+        let mut ended = None;
         // Another process may take the port before the server does.
         for _ in 0..3 {
             self.host.port = TcpListener::bind((self.host.name.as_str(), 0))?.local_addr()?.port();
             self.child = Some(self.command().spawn()?);
+            ended = None;
             let since = Instant::now();
-            while since.elapsed() < STARTING {
+            while since.elapsed() < STARTING && ended.is_none() {
                 if self.answers().await {
                     return Ok(());
                 }
-                if self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
-                    break;
-                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
+                ended = self.ended();
             }
             self.end();
+            if ended.is_none() {
+                break;
+            }
         }
-        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-        let last: Vec<&str> = log.lines().rev().take(5).collect();
-        Err(io::Error::other(format!("the server under test does not start: {}", last.join(" / "))))
+        Err(self.unstarted(ended))
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().ok()?
+    }
+
+    /// What is to be known of a command that does not become a server.
+    fn unstarted(&self, ended: Option<ExitStatus>) -> StartError {
+        let command = match &self.program {
+            Program::Own(path) => path.display().to_string(),
+            Program::Shell(line) => line.clone(),
+        };
+        let outcome = match ended {
+            Some(status) => format!("ends ({status})"),
+            None => format!("does not answer GET /health on port {} within {STARTING:?}", self.host.port),
+        };
+        let words = last_words(&self.dir.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = words.lines().collect();
+        let words = match lines[lines.len().saturating_sub(LAST_WORDS.1)..].join("\n    ") {
+            words if words.is_empty() => "; it wrote nothing to standard error".to_owned(),
+            words => format!("; the end of its standard error:\n    {words}"),
+        };
+        StartError::Server { command, outcome, words }
     }
 
     async fn answers(&self) -> bool {
@@ -152,7 +187,7 @@ impl Server {
                 command
             }
         };
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("log"));
+        let log = std::fs::File::create(self.dir.join("log"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
         command
@@ -166,14 +201,11 @@ impl Server {
     }
 
     /// Ends the server, at once or as it is meant to, and starts it again on the same data. It has another port then.
-    pub async fn restart(&mut self, at_once: bool) -> io::Result<()> {
+    pub async fn restart(&mut self, at_once: bool) -> Result<(), StartError> {
         if !at_once {
             self.ask_to_stop();
             let since = Instant::now();
-            while since.elapsed() < STARTING {
-                if self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
-                    break;
-                }
+            while since.elapsed() < STARTING && self.child.is_some() && self.ended().is_none() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -200,9 +232,39 @@ impl Drop for Server {
     }
 }
 
+fn last_words(log: &Path) -> io::Result<String> {
+    let mut log = std::fs::File::open(log)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS.0)))?;
+    let mut words = Vec::new();
+    log.take(LAST_WORDS.0).read_to_end(&mut words)?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_that_does_not_become_a_server_is_told_with_its_last_words() {
+        let refused = async |command: &str| {
+            let started = Server::start(&Program::Shell(command.to_owned()), &BTreeMap::new()).await;
+            started.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let told = refused("sh -c 'echo first >&2; echo no such flag >&2; exit 3'").await;
+        assert!(told.contains("exit 3'` ends (exit status: 3); the end of its standard error:"), "{told}");
+        assert!(told.ends_with("\n    first\n    no such flag"), "{told}");
+        let told = refused("no-such-server-anywhere").await;
+        assert!(told.contains("`no-such-server-anywhere` ends (exit status: 127)"), "{told}");
+        assert!(told.contains("not found"), "{told}");
+        let told = refused("false").await;
+        assert!(told.ends_with("; it wrote nothing to standard error"), "{told}");
+        let told = refused("sh -c 'yes much | head -n 100000 >&2; exit 1'").await;
+        assert_eq!(told.matches("much").count(), LAST_WORDS.1 + 1, "{told}");
+        let told = refused("sh -c 'head -c 300000 /dev/zero >&2; exit 1'").await;
+        assert!(told.len() < 5_000, "{} bytes", told.len());
+    }
 
     #[test]
     fn addresses_are_read() {
