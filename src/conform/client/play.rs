@@ -49,7 +49,7 @@ pub async fn play(scenario: &Scenario, command: &str, mutant: Option<&str>, limi
     let name = scenario.name.clone();
     let unplayed =
         |stop: Stop| Played { scenario: name.clone(), result: Err(stop), held: Vec::new(), told: Vec::new() };
-    let stage = match Stage::new().await {
+    let stage = match Stage::new(limit).await {
         Ok(stage) => stage,
         Err(stop) => return unplayed(stop),
     };
@@ -156,8 +156,7 @@ impl Player<'_> {
             }
             Some("text") => {
                 let text = self.text("text").to_owned();
-                self.stage.say(Message::text(text)).await;
-                return Ok(());
+                return self.stage.say(Message::text(text)).await;
             }
             Some("close") => {
                 let code = self.option("close").as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(1000);
@@ -203,7 +202,7 @@ impl Player<'_> {
 
     async fn ping(&mut self) -> Result<(), Stop> {
         self.stage.ponged = false;
-        self.stage.say(Message::Ping(bytes::Bytes::from_static(b"conformance"))).await;
+        self.stage.say(Message::Ping(bytes::Bytes::from_static(b"conformance"))).await?;
         let deadline = self.deadline();
         while !self.stage.ponged {
             match self.stage.hear(deadline).await? {

@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -27,6 +27,8 @@ use crate::protocol::{VERSION, decode_client, published};
 
 pub struct Stage {
     listener: TcpListener,
+    /// How long the client has to take what it is sent.
+    limit: Duration,
     pub url: String,
     socket: Option<WebSocketStream<TcpStream>>,
     /// What the client offered in its last handshake.
@@ -53,12 +55,13 @@ pub enum Heard {
 }
 
 impl Stage {
-    pub async fn new() -> Result<Self, Stop> {
+    pub async fn new(limit: Duration) -> Result<Self, Stop> {
         let kit = |error: std::io::Error| Stop::Kit(format!("cannot listen: {error}"));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(kit)?;
         let url = format!("ws://{}/ws", listener.local_addr().map_err(kit)?);
         Ok(Self {
             listener,
+            limit,
             url,
             socket: None,
             offered: Vec::new(),
@@ -105,16 +108,19 @@ impl Stage {
         if !wild && let Err(rejection) = published::check_server(&text, published::Reading::Closed) {
             return Err(Stop::Kit(format!("the kit would send an invalid frame: {:?} {text}", rejection.violations())));
         }
-        self.say(Message::text(text)).await;
-        Ok(())
+        self.say(Message::text(text)).await
     }
 
-    /// Sends what is no frame, too.
-    pub async fn say(&mut self, message: Message) {
+    /// Sends what is no frame, too. A client that is gone is noticed where something is expected of it.
+    pub async fn say(&mut self, message: Message) -> Result<(), Stop> {
         self.told.push(format!("  ← {}", short(&message)));
-        if let Some(socket) = &mut self.socket {
-            let _ = socket.send(message).await;
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        if timeout(self.limit, socket.send(message)).await.is_err() {
+            let told = format!("the client does not read: what is sent to it was not taken within {:?}", self.limit);
+            self.end();
+            return Err(failed("conversation", &told));
         }
+        Ok(())
     }
 
     /// The first frame of `kind`; those of other kinds stay for later.
@@ -183,7 +189,7 @@ impl Stage {
                     while let Some(Ok(_)) = socket.next().await {}
                 }
             };
-            let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+            let _ = timeout(Duration::from_secs(1), goodbye).await;
         }
         self.gone = Instant::now();
     }
@@ -220,4 +226,26 @@ pub fn failed(check: &str, reason: &str) -> Stop {
 fn short(message: &Message) -> String {
     let text = message.to_text().map_or_else(|_| format!("{} bytes", message.len()), str::to_owned);
     if text.chars().count() > 400 { format!("{}…", text.chars().take(400).collect::<String>()) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::connect_async;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_told_so() {
+        let soon = || Instant::now() + Duration::from_secs(20);
+        let mut stage = Stage::new(Duration::from_millis(300)).await.ok().unwrap();
+        let url = stage.url.clone();
+        let client = tokio::spawn(async move { connect_async(url).await.unwrap() });
+        assert!(stage.accept(soon()).await);
+        let _client = client.await.unwrap();
+        // More than the buffers of both sides hold.
+        let much = Message::text("x".repeat(64 << 20));
+        let said = timeout_at(soon(), stage.say(much)).await.expect("it waits forever");
+        let told = "the client does not read: what is sent to it was not taken within 300ms";
+        assert_eq!(said, Err(failed("conversation", told)));
+    }
 }
