@@ -19,6 +19,7 @@ pub(super) fn guarded(
         let total = started + deadlines.total;
         let mut alive = false;
         let mut empty = true;
+        let mut server = None;
         let terminal = loop {
             let silent = if alive { Instant::now() + deadlines.between } else { started + deadlines.first };
             match timeout_at(silent.min(total), steps.next()).await {
@@ -29,7 +30,10 @@ pub(super) fn guarded(
                         yield Ok(Step::Text(text));
                     }
                 }
-                Ok(Some(Ok(resolved @ Step::Resolved { .. }))) => yield Ok(resolved),
+                Ok(Some(Ok(Step::Resolved { provider, model, server: chosen }))) => {
+                    server.clone_from(&chosen);
+                    yield Ok(Step::Resolved { provider, model, server: chosen });
+                }
                 Ok(Some(Ok(Step::End { .. }))) if empty => break Err(ProviderError::empty()),
                 Ok(Some(terminal)) => break terminal,
                 Ok(None) => break Err(ProviderError::cut()),
@@ -37,7 +41,7 @@ pub(super) fn guarded(
             }
         };
         drop(steps);
-        yield terminal;
+        yield terminal.map_err(|error| ProviderError { server: error.server.or(server), ..error });
     })
 }
 

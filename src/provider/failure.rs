@@ -61,7 +61,8 @@ fn answered(
         500..=599 => (format!("the provider failed ({status})"), true),
         _ => (format!("the provider refused the request ({status}){}", said()), false),
     };
-    ProviderError { message, retryable, retry_after, cause: format!("http status {}", status.as_u16()) }
+    let cause = format!("http status {}", status.as_u16());
+    ProviderError { retryable, retry_after, ..ProviderError::lasting(message, cause) }
 }
 
 /// The stream carried an error instead of text.

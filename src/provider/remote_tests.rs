@@ -196,7 +196,9 @@ async fn every_failure_is_one_error() {
         assert_eq!(heard, text, "{case}");
         assert!(error.message.contains(message), "{case}: {error:?}");
         assert_eq!(error.retryable, retryable, "{case}: {error:?}");
-        let texts = format!("{error:?}");
+        // The log is told who it was; nobody else is, and no more than that.
+        assert_eq!(error.server, Some(format!("http://{}", upstream.address)), "{case}");
+        let texts = format!("{:?}", ProviderError { server: None, ..error });
         for leak in ["sk-own", "127.0.0.1", "be kind", "hello"] {
             assert!(!texts.contains(leak), "{case} leaks {leak}: {texts}");
         }
@@ -208,7 +210,8 @@ async fn an_unreachable_model_is_a_passing_failure() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = hear(&providers(), call(url)).await.1.unwrap_err();
+    let error = hear(&providers(), call(format!("{url}/v1/secret-path"))).await.1.unwrap_err();
+    assert_eq!(error.server, Some(url));
     assert_eq!((error.message.as_str(), error.retryable), ("the model cannot be reached", true));
     assert!(!error.cause.contains("127.0.0.1"), "{error:?}");
 }

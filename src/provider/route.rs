@@ -8,6 +8,7 @@ use super::{
     policy::parse_base_url,
     remote::{self, Target},
     script::ScriptBook,
+    step::server,
 };
 use futures_util::StreamExt;
 use std::{collections::BTreeMap, sync::Arc};
@@ -49,11 +50,12 @@ impl Provider for Providers {
         let steps = async_stream::try_stream! {
             let mut steps = match inner.route(&call).await? {
                 Route::Remote(target) => {
-                    yield Step::Resolved { provider: target.kind, model: target.model.clone() };
+                    let server = Some(server(&target.base));
+                    yield Step::Resolved { provider: target.kind, model: target.model.clone(), server };
                     remote::reply(target, call)
                 }
                 Route::Script => {
-                    yield Step::Resolved { provider: ProviderKind::Script, model: inner.script.name().to_owned() };
+                    yield Step::Resolved { provider: ProviderKind::Script, model: inner.script.name().to_owned(), server: None };
                     inner.script.play(&call)
                 }
             };
@@ -89,7 +91,7 @@ impl Inner {
         let (base, client) = match config.base_url.as_deref() {
             Some(base_url) => {
                 let url = parse_base_url(kind, base_url).map_err(refused)?;
-                let addresses = self.settings.base_urls.resolve(&url).await.map_err(refused)?;
+                let addresses = self.settings.base_urls.resolve(&url).await.map_err(|why| refused(why).at(&url))?;
                 let client = self.clients.pinned(&url, addresses)?;
                 (url, client)
             }
@@ -119,7 +121,7 @@ impl Inner {
                     ProviderKind::Auto => self.ollama.recent_first_model(&client, &base).await,
                     _ => self.ollama.first_model(&client, &base).await,
                 };
-                model.ok_or_else(no_model)?
+                model.ok_or_else(|| no_model().at(&base))?
             }
         };
         if kind == ProviderKind::Google && !fits_a_path(&model) {

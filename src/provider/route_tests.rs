@@ -37,7 +37,7 @@ fn call(config: ModelConfig) -> Call {
 /// Who was chosen.
 async fn chosen(providers: &Providers, config: ModelConfig) -> Result<(ProviderKind, String), ProviderError> {
     match providers.call(call(config)).next().await {
-        Some(Ok(Step::Resolved { provider, model })) => Ok((provider, model)),
+        Some(Ok(Step::Resolved { provider, model, .. })) => Ok((provider, model)),
         Some(Err(error)) => Err(error),
         other => panic!("{other:?}"),
     }
@@ -210,6 +210,7 @@ async fn what_is_missing_is_said() {
     }
     let error = chosen(&providers([]), ModelConfig::new(Ollama)).await.unwrap_err();
     assert!(error.retryable && error.message.contains("Ollama did not name a model"));
+    assert_eq!(error.server.as_deref(), Some("http://127.0.0.1:9"));
 }
 
 #[tokio::test]

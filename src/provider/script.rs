@@ -104,10 +104,9 @@ async fn strike(fault: Option<&ScriptFault>, pieces: u64) -> Result<(), Provider
         ScriptFault::Hang(_) => pending().await,
         ScriptFault::Cut(_) => Err(ProviderError::cut()),
         ScriptFault::Error(fault) => Err(ProviderError {
-            message: fault.message.to_string(),
             retryable: fault.retryable,
             retry_after: fault.retry_after_ms.map(|ms| Duration::from_millis(ms.get())),
-            cause: "fault of the script".to_owned(),
+            ..ProviderError::lasting(fault.message.to_string(), "fault of the script")
         }),
     }
 }

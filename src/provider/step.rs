@@ -2,12 +2,14 @@
 
 use super::ProviderKind;
 use std::time::Duration;
+use url::Url;
 
 /// One step of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Who answers, decided for this call; for `auto` this says what was chosen.
-    Resolved { provider: ProviderKind, model: String },
+    /// Who answers, decided for this call; for `auto` this says what was chosen. `server`: where, if it is remote
+    /// ([`ProviderError::server`]).
+    Resolved { provider: ProviderKind, model: String, server: Option<String> },
     /// The next piece of text; never empty.
     Text(String),
     /// The reply is whole.
@@ -43,12 +45,20 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
     /// For the log: no key, no prompt, no reply.
     pub cause: String,
+    /// For the log: whom the call went to, as scheme, host and port, where that was decided. Nothing else of a base URL:
+    /// the rest of it may be a secret.
+    pub server: Option<String>,
 }
 
 impl ProviderError {
     /// A failure that trying again will not mend.
     pub(super) fn lasting(message: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { message: message.into(), retryable: false, retry_after: None, cause: cause.into() }
+        Self { message: message.into(), retryable: false, retry_after: None, cause: cause.into(), server: None }
+    }
+
+    /// The same, of the server at this address.
+    pub(super) fn at(self, base: &Url) -> Self {
+        Self { server: Some(server(base)), ..self }
     }
 
     /// A failure that may be gone the next time.
@@ -64,5 +74,26 @@ impl ProviderError {
     /// The reply is whole and has no text.
     pub(super) fn empty() -> Self {
         Self::passing("the model returned an empty reply", "reply without text")
+    }
+}
+
+/// What may be logged of a base URL.
+pub(super) fn server(base: &Url) -> String {
+    base.origin().ascii_serialization()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_an_address_is_logged_that_may_be_a_secret() {
+        for (base, logged) in [
+            ("https://user:sk-1@host.example:8443/sk-2?key=sk-3#sk-4", "https://host.example:8443"),
+            ("http://[::1]:8080/v1/", "http://[::1]:8080"),
+            ("https://api.openai.com/v1/", "https://api.openai.com"),
+        ] {
+            assert_eq!(server(&Url::parse(base).unwrap()), logged);
+        }
     }
 }

@@ -73,7 +73,7 @@ pub async fn run(
     let mut steps = cell.services.provider.call(call);
     let (finish_reason, error, usage) = loop {
         match steps.next().await {
-            Some(Ok(Step::Resolved { provider, model })) => {
+            Some(Ok(Step::Resolved { provider, model, .. })) => {
                 if let Some(chosen) = chosen.take() {
                     chosen(provider_name(provider), model_name(&model)).await;
                 }
@@ -131,6 +131,7 @@ fn provider_error(error: &ProviderError, live: &LiveReply) -> ErrorInfo {
     tracing::warn!(
         reply = live.reply.message_id.as_str(),
         agent = live.reply.agent_name.as_str(),
+        server = error.server.as_deref(),
         cause = error.cause.as_str(),
         "provider failed"
     );
