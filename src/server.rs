@@ -25,11 +25,14 @@ use crate::{
         sqlite::{self, Sqlite},
     },
     protocol::codec,
-    provider::{BaseUrlPolicy, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings, Providers, ScriptBook},
+    provider::{
+        BaseUrlPolicy, BaseUrlRefused, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings, Providers,
+        ScriptBook,
+    },
     session::{App, Identities, Rates, Stats},
     shutdown::{Phase, Shutdown, ShutdownControl},
     upkeep,
-    world::{Counters, Gate, InvalidTemplate, Services, Settings, Templates, Worlds},
+    world::{Counters, Gate, InvalidTemplate, Services, Settings, Templates, Worlds, provider_kind},
     ws::{self, Deadlines, WsState},
 };
 
@@ -86,6 +89,7 @@ impl Server {
         codec::set_validate(config.validate);
         let templates = Templates::load(config.templates.as_deref())?;
         let providers = Arc::new(providers(&config)?);
+        warn_of_base_urls(&templates, &providers);
         // The port first: whoever starts a second server should read that, not that the directory is in use.
         let (listener, address) = listen(config.listen).await?;
         let (log, cluster) = storage(&config).await?;
@@ -246,6 +250,27 @@ fn providers(config: &Config) -> Result<Providers, StartError> {
         script_all: config.script_all,
         deadlines: config.provider_deadlines(),
     }))
+}
+
+/// Calls of these agents are going to fail: whoever starts the server can mend that, and hears of it before a user does.
+fn warn_of_base_urls(templates: &Templates, providers: &Providers) {
+    for (template, agent) in templates.iter().flat_map(|one| one.agents.iter().map(move |agent| (one, agent))) {
+        let Some(base_url) = &agent.config.base_url else { continue };
+        let kind = provider_kind(agent.config.provider);
+        let Err(why) = providers.base_urls().check(kind, base_url.as_str()) else { continue };
+        let (template, agent) = (template.name.as_str(), agent.name.as_str());
+        match (why, url::Url::parse(base_url.as_str())) {
+            (BaseUrlRefused::NotAllowed, Ok(url)) => {
+                let server = url.origin().ascii_serialization();
+                tracing::warn!(
+                    template,
+                    agent,
+                    "the agent's baseUrl is not allowed, and its calls will fail; --allow-base-url {server} allows it"
+                );
+            }
+            _ => tracing::warn!(template, agent, %why, "the agent's baseUrl cannot be used, and its calls will fail"),
+        }
+    }
 }
 
 fn script(file: &Path) -> Result<ScriptBook, StartError> {

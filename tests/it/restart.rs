@@ -162,6 +162,39 @@ async fn a_wrong_start_is_one_line_and_a_failure() {
     drop(running);
 }
 
+/// Agents of templates whose model server is not allowed are told at the start, with the option that allows it. (That the
+/// templates of the program cause no such line is seen above, where one line is all there is.)
+#[tokio::test]
+async fn a_template_whose_model_server_is_not_allowed_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let agent = |name: &str, url: &str| json!({"name": name, "config": {"provider": "openai-compatible", "baseUrl": url, "model": "m"}});
+    let agents = json!([agent("near", "http://127.0.0.1:8080/v1"), agent("far", "http://10.1.2.3:8080/secret")]);
+    fs::create_dir(path("own")).unwrap();
+    let template = json!({"name": "mine", "description": "Two machines.", "agents": agents});
+    fs::write(path("own/mine.json"), template.to_string()).unwrap();
+    // The port is taken, so that the program ends by itself.
+    let told = |host: &str, more: &[&str]| {
+        let taken = std::net::TcpListener::bind((host, 0)).unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let (data, own) = (path("data"), path("own"));
+        let all = ["serve", "--listen", &address, "--data-dir", &data, "--templates", &own];
+        let (code, text) = run_to_end(&[&all[..], more].concat());
+        assert!(code == Some(1) && text.contains("taken"), "{text}");
+        text.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let warned = told("127.0.0.1", &[]);
+    let [line] = &warned[..] else { panic!("{warned:?}") };
+    for words in ["mine", "far", "not allowed", "--allow-base-url http://10.1.2.3:8080 allows it"] {
+        assert!(line.contains(words), "{line}");
+    }
+    assert!(!line.contains("secret"), "{line}");
+    assert_eq!(told("127.0.0.1", &["--allow-base-url", "http://10.1.2.3:8080"]), Vec::<String>::new());
+    // Who is heard by others may not be led to this machine.
+    let warned = told("0.0.0.0", &[]);
+    assert!(warned.len() == 2 && warned[0].contains("--allow-base-url http://127.0.0.1:8080"), "{warned:?}");
+}
+
 #[tokio::test]
 async fn an_ephemeral_world_has_its_grace_again_after_a_restart() {
     let mut server = TestServer::with(|config| config.grace = Duration::from_secs(60)).await;
