@@ -1,13 +1,15 @@
 //! One conversation: what is typed becomes messages, what comes back is shown.
 
-use std::{collections::HashSet, io::Write};
+use std::{collections::HashSet, io::Write, time::Duration};
 
 use agent_world::protocol::{
-    Agent, AgentList, ChatCancel, ChatContent, ChatSend, ErrorCode, ErrorInfo, Event, FrameId, MessageId, SenderName,
-    SenderType, ServerFrame, ServerMessage, Status, TemplateName, WorldAction, WorldName, WorldSelect,
+    Agent, AgentList, ChatCancel, ChatContent, ChatSend, Event, FrameId, IdempotencyKey, MessageId, SenderName,
+    SenderType, ServerFrame, ServerMessage, Status, WorldAction,
 };
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
-use super::{ChatError, Connection, Input, Options, Screen, listed};
+use super::{ChatError, Connection, Entered, Input, Screen, Visit, listed};
 
 const HELP: &str = "\
 Type, and the agents answer; name one with @ and only that one does.
@@ -16,70 +18,52 @@ Type, and the agents answer; name one with @ and only that one does.
   /help     this
   /quit     leave (Ctrl-D too)";
 
+/// How long it is tried to come back, and how long between two tries: ever longer.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
 pub struct Conversation<W: Write> {
+    visit: Visit,
     connection: Connection,
     screen: Screen<W>,
     agents: Vec<Agent>,
     /// Chat messages that were sent and not acknowledged yet.
-    sent: HashSet<FrameId>,
+    sent: Vec<Sent>,
     /// Chat messages to which something may still be said.
     open: HashSet<MessageId>,
+    /// Those that were settled before they were acknowledged: the acknowledgement was lost with its connection.
+    settled: HashSet<MessageId>,
+    /// When it last came back.
+    returned: Option<Instant>,
+}
+
+struct Sent {
+    id: FrameId,
+    /// The server does nothing twice under the same key.
+    key: IdempotencyKey,
+    message: ChatSend,
 }
 
 enum Next {
-    Frame(Box<ServerFrame>),
+    Frame(Result<Box<ServerFrame>, ChatError>),
     Line(Option<String>),
 }
 
 impl<W: Write> Conversation<W> {
-    /// Waits for the greeting, and selects the world.
-    pub async fn begin(
-        mut connection: Connection,
-        mut screen: Screen<W>,
-        template: TemplateName,
-        options: &Options,
-    ) -> Result<Self, ChatError> {
-        let token = match connection.next().await?.message {
-            ServerMessage::Status(status) => match *status {
-                Status::Connected(connected) => connected.data.session_token,
-                _ => return Err(ChatError::NotUnderstood("status".to_owned())),
-            },
-            ServerMessage::Error(error) => return Err(ChatError::Rejected(sentence(&error))),
-            other => return Err(ChatError::NotUnderstood(other.kind().as_str().to_owned())),
-        };
-        let world = match options.world.clone() {
-            Some(world) => world,
-            None => WorldName::new(template.to_string()).map_err(|error| ChatError::Broken(error.to_string()))?,
-        };
-        let select = WorldSelect {
-            template_name: template.clone(),
-            world_name: world,
-            persistent: options.persistent,
-            title: None,
-            after: None,
-        };
-        connection.send(select).await?;
-        let selected = loop {
-            match connection.next().await?.message {
-                ServerMessage::WorldSelected(selected) => break selected,
-                ServerMessage::Error(error) if error.code == ErrorCode::TemplateNotFound => {
-                    let known = error.details.and_then(|details| details.known);
-                    let known = known.map(|names| names.to_vec().join(", ")).unwrap_or_default();
-                    return Err(ChatError::UnknownTemplate { name: template.to_string(), known });
-                }
-                ServerMessage::Error(error) => return Err(ChatError::Rejected(sentence(&error))),
-                _ => {}
-            }
-        };
+    /// Enters the world, and says who is there.
+    pub async fn begin(mut visit: Visit, mut screen: Screen<W>) -> Result<Self, ChatError> {
+        let new = visit.token.is_none();
+        let Entered { connection, selected, .. } = visit.enter().await?;
         let who = listed(selected.agents.iter().map(|agent| &agent.name));
         let who = if who.is_empty() { "nobody yet".to_owned() } else { who };
         screen.note(&format!("You are in {}, with: {who}. /help shows what you can do.", selected.world_name))?;
-        if let Some(token) = token.filter(|_| options.persistent) {
-            let (world, token) = (&selected.world_name, token.as_str());
+        if let Some(token) = visit.token.as_ref().filter(|_| new && visit.persistent) {
+            let (world, template) = (&selected.world_name, &visit.template);
             screen.note(&format!("To come back: chat --template {template} --world {world} --token {token}"))?;
         }
         let agents = AgentList::into_vec(selected.agents);
-        Ok(Self { connection, screen, agents, sent: HashSet::new(), open: HashSet::new() })
+        let (sent, open, settled) = (Vec::new(), HashSet::new(), HashSet::new());
+        Ok(Self { visit, connection, screen, agents, sent, open, settled, returned: None })
     }
 
     /// Goes on until the input ends. What is piped in is sent line by line, each when the answers to the one before
@@ -91,11 +75,12 @@ impl<W: Write> Conversation<W> {
         loop {
             let idle = self.idle();
             let next = tokio::select! {
-                frame = self.connection.next() => Next::Frame(Box::new(frame?)),
+                frame = self.connection.next() => Next::Frame(frame.map(Box::new)),
                 line = input.line(), if idle || interactive => Next::Line(line),
             };
             let goes_on = match next {
-                Next::Frame(frame) => self.hear(*frame).map(|()| true)?,
+                Next::Frame(Ok(frame)) => self.hear(*frame).map(|()| true)?,
+                Next::Frame(Err(error)) => self.come_back(error).await.map(|()| true)?,
                 Next::Line(Some(line)) => self.say(line.trim()).await?,
                 Next::Line(None) => false,
             };
@@ -115,6 +100,50 @@ impl<W: Write> Conversation<W> {
         self.sent.is_empty() && self.open.is_empty()
     }
 
+    /// Connects again, and goes on where it was.
+    async fn come_back(&mut self, mut why: ChatError) -> Result<(), ChatError> {
+        let (since, (first, longest)) = (Instant::now(), PAUSES);
+        // A connection that breaks as soon as it is made is not made again at once.
+        let mut pause = if self.returned.is_some_and(|at| at.elapsed() < longest) { 4 * first } else { first };
+        if why.passes() {
+            self.screen.note(&format!("{why}; connecting again"))?;
+        }
+        while why.passes() && since.elapsed() < PATIENCE {
+            sleep(pause).await;
+            pause = (2 * pause).min(longest);
+            let entered = match self.visit.enter().await {
+                Ok(entered) => entered,
+                Err(error) => {
+                    why = error;
+                    continue;
+                }
+            };
+            match self.go_on(entered).await {
+                Ok(()) => return Ok(()),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    async fn go_on(&mut self, entered: Entered) -> Result<(), ChatError> {
+        self.returned = Some(Instant::now());
+        self.connection = entered.connection;
+        self.agents = AgentList::into_vec(entered.selected.agents);
+        if entered.resumed {
+            self.screen.note("Connected again.")?;
+        } else {
+            self.open.clear();
+            self.screen.abandon();
+            self.screen.note("Connected again. What was said meanwhile cannot be shown.")?;
+        }
+        for sent in &mut self.sent {
+            sent.id = self.connection.next_id()?;
+            self.connection.send(sent.id.clone(), Some(sent.key.clone()), sent.message.clone()).await?;
+        }
+        Ok(())
+    }
+
     /// Does what a typed line asks for. `false`: leave.
     async fn say(&mut self, line: &str) -> Result<bool, ChatError> {
         self.screen.typed();
@@ -128,15 +157,23 @@ impl<W: Write> Conversation<W> {
                 }
             }
             "/cancel" => {
-                self.connection.send(ChatCancel::default()).await?;
+                let id = self.connection.next_id()?;
+                if let Err(error) = self.connection.send(id, None, ChatCancel::default()).await {
+                    self.come_back(error).await?;
+                }
             }
             _ if line.starts_with('/') => self.screen.note("There is no such command; /help shows them.")?,
             _ => match (ChatContent::new(line), SenderName::new("HUMAN")) {
                 (Ok(content), Ok(sender)) => {
                     let message =
                         ChatSend { content, sender, display_name: None, target_agent: None, world_name: None };
-                    let id = self.connection.send(message).await?;
-                    self.sent.insert(id);
+                    let id = self.connection.next_id()?;
+                    let key = IdempotencyKey::new(Uuid::new_v4().to_string());
+                    let key = key.map_err(|error| ChatError::Broken(error.to_string()))?;
+                    self.sent.push(Sent { id: id.clone(), key: key.clone(), message: message.clone() });
+                    if let Err(error) = self.connection.send(id, Some(key), message).await {
+                        self.come_back(error).await?;
+                    }
                 }
                 (Err(invalid), _) | (_, Err(invalid)) => self.screen.note(&format!("Not sent: {invalid}"))?,
             },
@@ -145,7 +182,9 @@ impl<W: Write> Conversation<W> {
     }
 
     fn hear(&mut self, frame: ServerFrame) -> Result<(), ChatError> {
-        let answered = frame.reply_to.as_ref().is_some_and(|id| self.sent.remove(id));
+        let at = self.sent.iter().position(|sent| frame.reply_to.as_ref() == Some(&sent.id));
+        let answered = at.map(|at| self.sent.remove(at)).is_some();
+        let seq = frame.seq;
         match frame.message {
             ServerMessage::ChatResponse(response) => self.screen.reply(*response)?,
             ServerMessage::EventStream(stream) => self.happened(stream.event)?,
@@ -154,17 +193,26 @@ impl<W: Write> Conversation<W> {
                     if accepted.data.answering.is_empty() {
                         self.screen.note("Nobody answers.")?;
                     }
-                    self.open.insert(accepted.data.message_id);
+                    let id = accepted.data.message_id;
+                    if !self.settled.remove(&id) {
+                        self.open.insert(id);
+                    }
                 }
                 Status::Draining(draining) => self.screen.note(&draining.message)?,
                 _ => {}
             },
             // It answers nothing: the server has ended the subscription, and no reply would be heard any more.
             ServerMessage::Error(error) if frame.reply_to.is_none() => {
-                return Err(ChatError::Rejected(sentence(&error)));
+                return Err(ChatError::Answered(error));
             }
-            ServerMessage::Error(error) => self.screen.note(&sentence(&error))?,
+            ServerMessage::Error(error) => self.screen.note(&ChatError::Answered(error).to_string())?,
             _ => {}
+        }
+        if let Some(seq) = seq {
+            self.visit.seen(seq);
+        }
+        if self.sent.is_empty() {
+            self.settled.clear();
         }
         Ok(())
     }
@@ -177,9 +225,16 @@ impl<W: Write> Conversation<W> {
             }
             Event::World(event) => match event.payload {
                 WorldAction::Settled(settled) => {
-                    self.open.remove(&settled.root_id);
+                    let known = self.open.remove(&settled.root_id);
+                    if !known {
+                        self.settled.insert(settled.root_id);
+                    }
                 }
-                WorldAction::AgentCreated(created) => self.agents.push(created.agent),
+                WorldAction::AgentCreated(created) => {
+                    // Where the conversation goes on, it is there already.
+                    self.agents.retain(|agent| agent.name != created.agent.name);
+                    self.agents.push(created.agent);
+                }
                 WorldAction::AgentUpdate(update) => {
                     if let Some(agent) = self.agents.iter_mut().find(|agent| agent.name == update.agent.name) {
                         *agent = update.agent;
@@ -197,8 +252,4 @@ impl<W: Write> Conversation<W> {
 fn introduced(agent: &Agent) -> String {
     let model = agent.config.model.as_ref().map(|model| format!(" {}", model.as_str())).unwrap_or_default();
     format!("  {} ({}), {}{model}", agent.name, agent.status.as_str(), agent.config.provider.as_str())
-}
-
-fn sentence(error: &ErrorInfo) -> String {
-    format!("{}: {}", error.code.as_str(), error.message)
 }

@@ -112,6 +112,11 @@ impl<W: Write> Screen<W> {
         self.show()
     }
 
+    /// What is not complete never will be: nobody can say its end any more.
+    pub fn abandon(&mut self) {
+        self.replies.clear();
+    }
+
     /// Shows what can be shown now: the first reply as far as it is there, and, when it is complete, the next.
     fn show(&mut self) -> io::Result<()> {
         while let Some(mut reply) = self.replies.pop_front() {

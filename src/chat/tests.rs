@@ -1,6 +1,9 @@
 use agent_world::protocol::{ServerMessage, codec};
 
-use super::Screen;
+use super::{
+    Screen,
+    connection::{beside, websocket},
+};
 
 /// What the screen shows of these pieces: (reply, agent, offset, text, how it ended).
 fn shown(pieces: &[(u8, &str, usize, &str, &str)]) -> String {
@@ -75,4 +78,21 @@ fn what_did_not_end_well_says_so() {
 #[test]
 fn no_text_of_others_controls_the_terminal() {
     assert_eq!(shown(&[(1, "guide", 0, "a\u{1b}[2Jb\r\u{9b}c\u{7}\n\td", "stop")]), "guide: a[2Jbc\n\td\n");
+}
+
+#[test]
+fn the_websocket_is_found_from_the_pages() {
+    for (given, found, list) in [
+        ("ws://h:3001/ws", "ws://h:3001/ws", "http://h:3001/worlds"),
+        ("ws://h:3001", "ws://h:3001/ws", "http://h:3001/worlds"),
+        ("ws://h/tunnel/socket?a=1", "ws://h/tunnel/socket?a=1", "http://h/tunnel/worlds"),
+        ("http://127.0.0.1:3001", "ws://127.0.0.1:3001/ws", "http://127.0.0.1:3001/worlds"),
+        ("http://h/ws", "ws://h/ws", "http://h/worlds"),
+        ("https://h/below/?a=1#x", "wss://h/below/ws", "https://h/below/worlds"),
+        ("wss://[::1]:8443/ws", "wss://[::1]:8443/ws", "https://[::1]:8443/worlds"),
+    ] {
+        let url = websocket(&given.parse().unwrap()).unwrap();
+        assert_eq!((url.as_str(), beside(&url, "worlds").unwrap().as_str()), (found, list), "{given}");
+    }
+    assert!(websocket(&"ftp://h/".parse().unwrap()).is_err());
 }
