@@ -89,7 +89,9 @@ impl Server {
         codec::set_validate(config.validate);
         let templates = Templates::load(config.templates.as_deref())?;
         let providers = Arc::new(providers(&config)?);
-        warn_of_base_urls(&templates, &providers);
+        if !config.script_all {
+            warn_of_base_urls(&templates, &providers);
+        }
         // The port first: whoever starts a second server should read that, not that the directory is in use.
         let (listener, address) = listen(config.listen).await?;
         let (log, cluster) = storage(&config).await?;
