@@ -17,7 +17,7 @@ use crate::{
     },
     session::{Identity, accepted},
     shutdown::{Phase, Shutdown},
-    world::{Command, Delivery, Entered, Filter, Subscription, Wanted, WorldCell, not_found, now_ms, timestamp},
+    world::{Command, Delivery, Entered, Filter, Subscription, Wanted, WorldCell, gone, not_found, now_ms, timestamp},
 };
 
 /// How long a chat's stream stays, and what leaving it does.
@@ -160,7 +160,10 @@ pub async fn next(subscription: &mut Subscription, root: Option<&MessageId>, to_
             }
             Delivery::Delta(bytes) => next.events.push(sse::event(None, &bytes)),
             Delivery::CaughtUp(cursor) => next.events.push(sse::event(None, &caught_up(cursor))),
-            Delivery::Gone => return Next { over: true, ..next },
+            Delivery::Gone => {
+                next.events.push(sse::event(None, &sse::push(ServerMessage::Error(gone().into()))));
+                return Next { over: true, ..next };
+            }
         }
     }
     next

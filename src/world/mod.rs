@@ -45,7 +45,7 @@ pub use import::Import;
 pub use nodes::{Announcement, patiently};
 pub use outbox::{Batch, Outbox};
 pub use publish::{Filter, publish};
-pub use refusal::{not_found, storage, unresumable};
+pub use refusal::{gone, not_found, storage, unresumable};
 pub use state::World;
 pub use subscription::{Delivery, Subscription};
 pub use template::{InvalidTemplate, Templates, agents_of, first_events};

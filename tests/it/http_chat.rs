@@ -160,12 +160,18 @@ async fn a_stream_ends_when_its_world_is_deleted_or_the_server_stops() {
     for stop in [false, true] {
         let mut stream = http.chat("stage", "?until=never", "@human hi").await;
         stream.until(|frame| frame.action("settled").is_some()).await;
+        let following = http.stream("GET", "/worlds/stage/events", &[("accept", "text/event-stream")], None).await;
         if stop {
             server.ask_to_stop();
         } else {
             assert_eq!(http.delete("/worlds/stage").await.status, 204);
         }
-        stream.rest().await;
+        for stream in [stream, following] {
+            let rest = stream.rest().await;
+            let errors: Vec<_> = rest.iter().filter(|event| event.frame.kind() == "error").collect();
+            let why = |event: &&SseEvent| event.frame.payload()["code"] == "WORLD_NOT_FOUND";
+            assert!(errors.len() == usize::from(!stop) && errors.iter().all(why), "{rest:#?}");
+        }
     }
     server.stopped().await;
 }
