@@ -1,8 +1,8 @@
 //! The log: what is written, and how. Metrics are at `/metrics`.
 //!
 //! Messages, prompts, replies, keys and tokens are never logged. Libraries write such things at their lower levels,
-//! so they are heard from INFO up, whatever the filter asks for; and `genai`, which repeats what a model's server
-//! answered, not at all. What is to be said of a provider that fails, `provider` says.
+//! so they are heard from INFO up, whatever the filter asks for. What is to be said of a provider that fails, `provider`
+//! says.
 
 use std::io::{self, IsTerminal};
 
@@ -39,7 +39,6 @@ pub fn init(filter: &str, format: LogFormat) {
 fn discreet(metadata: &Metadata<'_>) -> bool {
     match metadata.target().split("::").next() {
         Some("agent_world") => true,
-        Some("genai") => false,
         _ => *metadata.level() <= Level::INFO,
     }
 }

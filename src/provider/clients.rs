@@ -68,6 +68,11 @@ impl Clients {
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(self.deadlines.connect)
+            // A few bytes could become gigabytes.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .pool_max_idle_per_host(8)
             .user_agent(concat!("agent-world/", env!("CARGO_PKG_VERSION")))
     }

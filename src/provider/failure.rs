@@ -3,9 +3,9 @@
 //! Error texts of the libraries hold addresses, request bodies and answers. Nothing of them is
 //! passed on as a whole: what is known is picked out, and the rest is left behind.
 
-use super::{ProviderError, ProviderKind, Secret};
-use genai::webc::Error as HttpError;
+use super::{ProviderError, ProviderKind, Secret, wire::Trouble};
 use reqwest::{StatusCode, header::HeaderMap};
+use serde_json::Value;
 use std::{error::Error, time::Duration};
 
 /// The longest `Retry-After` that is believed.
@@ -13,42 +13,50 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most that is quoted of a provider's own words, in characters.
 const MAX_QUOTE: usize = 300;
 
-/// Describes an error of genai; `key` is what must not be quoted.
-pub(super) fn describe(error: genai::Error, kind: ProviderKind, key: Option<&Secret>) -> ProviderError {
-    match error {
-        genai::Error::HttpError { status, body, headers, .. } => answered(status, &body, &headers, kind, key),
-        genai::Error::WebModelCall { webc_error, .. } | genai::Error::WebAdapterCall { webc_error, .. } => {
-            match webc_error {
-                HttpError::ResponseFailedStatus { status, body, headers } => {
-                    answered(status, &body, &headers, kind, key)
-                }
-                HttpError::Reqwest(error) => unreachable_model(error),
-                _ => garbled("answer of another form"),
-            }
+/// An answer with a status that is no success.
+pub(super) struct Answer<'a> {
+    pub status: StatusCode,
+    /// As much of it as was read.
+    pub body: &'a [u8],
+    pub headers: &'a HeaderMap,
+}
+
+/// Describes an answer that is not the next piece of a reply; `key` is what must not be quoted.
+pub(super) fn trouble(trouble: Trouble, key: Option<&Secret>) -> ProviderError {
+    match trouble {
+        Trouble::Garbled(what) => ProviderError::passing("the model's answer could not be read", what),
+        Trouble::Reported(said) => {
+            let words = words(&said, key).map(|words| format!(": {words}")).unwrap_or_default();
+            let message = format!("the provider failed while it answered{words}");
+            ProviderError::passing(message, "error event in the stream")
         }
-        genai::Error::WebStream { error, .. } => match error.downcast::<genai::Error>() {
-            Ok(error) => describe(*error, kind, key),
-            Err(error) => match error.downcast::<reqwest::Error>() {
-                Ok(error) => unreachable_model(*error),
-                Err(_) => garbled("stream is not UTF-8"),
-            },
-        },
-        genai::Error::StreamParse { serde_error, .. } => {
-            garbled(&format!("event is not JSON: {:?}", serde_error.classify()))
+        Trouble::Withheld(reason) => {
+            let reason = clean(&reason, key).map(|reason| format!(" ({reason})")).unwrap_or_default();
+            ProviderError::lasting(
+                format!("the provider withheld the reply: its content filter was triggered{reason}"),
+                "stop reason: content filter",
+            )
         }
-        genai::Error::ChatResponse { body, .. } => reported(&body, key),
-        _ => ProviderError::lasting("the request could not be made for this provider", "genai refused the request"),
     }
 }
 
+/// A success without anything that a model says. What `streams` may have been cut off before its
+/// first event; everything else comes from a server that is no model's.
+pub(super) fn no_reply(streams: bool, beginning: &[u8], key: Option<&Secret>) -> ProviderError {
+    let words = quote(beginning, key);
+    if streams && words.is_none() {
+        return ProviderError::cut();
+    }
+    let words = words.map(|words| format!(" It said: {words}")).unwrap_or_default();
+    ProviderError::lasting(
+        format!("the address answered, but not with a reply: is it a model's API (baseUrl)?{words}"),
+        "success without a reply",
+    )
+}
+
 /// The provider answered with a status that is no success.
-fn answered(
-    status: StatusCode,
-    body: &str,
-    headers: &HeaderMap,
-    kind: ProviderKind,
-    key: Option<&Secret>,
-) -> ProviderError {
+pub(super) fn answered(answer: &Answer<'_>, kind: ProviderKind, key: Option<&Secret>) -> ProviderError {
+    let Answer { status, body, headers } = *answer;
     let retry_after = retry_after(headers);
     let said = || quote(body, key).map(|words| format!(": {words}")).unwrap_or_default();
     let (message, retryable) = match status.as_u16() {
@@ -65,17 +73,8 @@ fn answered(
     ProviderError { retryable, retry_after, ..ProviderError::lasting(message, cause) }
 }
 
-/// The stream carried an error instead of text.
-fn reported(body: &serde_json::Value, key: Option<&Secret>) -> ProviderError {
-    let words = body.get("message").and_then(|message| message.as_str()).and_then(|words| clean(words, key));
-    let message = match words {
-        Some(words) => format!("the provider failed while it answered: {words}"),
-        None => "the provider failed while it answered".to_owned(),
-    };
-    ProviderError::passing(message, "error event in the stream")
-}
-
-fn unreachable_model(error: reqwest::Error) -> ProviderError {
+/// No answer, or the end of one before it was whole.
+pub(super) fn unreachable_model(error: reqwest::Error) -> ProviderError {
     let error = error.without_url();
     let message = if error.is_timeout() {
         "the model did not answer in time"
@@ -87,10 +86,6 @@ fn unreachable_model(error: reqwest::Error) -> ProviderError {
         "the connection to the model failed"
     };
     ProviderError::passing(message, chain(&error))
-}
-
-fn garbled(what: &str) -> ProviderError {
-    ProviderError::passing("the model's answer could not be read", what)
 }
 
 /// An error and what caused it: of the transport only, which knows neither prompt nor key.
@@ -122,11 +117,17 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// The `error.message` of a body, which all providers write in much the same way.
-fn quote(body: &str, key: Option<&Secret>) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    let error = body.get("error")?;
-    clean(error.get("message").unwrap_or(error).as_str()?, key)
+/// The words in a body.
+fn quote(body: &[u8], key: Option<&Secret>) -> Option<String> {
+    words(&serde_json::from_slice(body).ok()?, key)
+}
+
+/// What a provider says of an error: each has its own object for it, Google also in a list.
+fn words(said: &Value, key: Option<&Secret>) -> Option<String> {
+    const PLACES: [&str; 7] =
+        ["/error/message", "/error", "/message", "/detail", "/detail/0/msg", "/0/error/message", ""];
+    let said = PLACES.iter().find_map(|place| said.pointer(place)?.as_str())?;
+    clean(said, key)
 }
 
 /// A provider's words: one line, short, without the key and without addresses.
@@ -168,9 +169,29 @@ mod tests {
     fn quotes_hold_no_key_and_no_address() {
         let key = Secret::new("sk-1");
         let body = r#"{"error": {"message": "model\n`x` of sk-1 \u0007 not found, see https://h/?k=sk-1"}}"#;
-        assert_eq!(quote(body, Some(&key)).as_deref(), Some("model `x` of (key) not found, see (address)"));
-        assert_eq!(quote(r#"{"error": "plain"}"#, None).as_deref(), Some("plain"));
-        assert_eq!(quote("<html>", None), None);
-        assert_eq!(quote(&format!(r#"{{"error": "{}"}}"#, "é".repeat(999)), None).unwrap().chars().count(), MAX_QUOTE);
+        let said = quote(body.as_bytes(), Some(&key));
+        assert_eq!(said.as_deref(), Some("model `x` of (key) not found, see (address)"));
+        let long = format!(r#"{{"error": "{}"}}"#, "é".repeat(999));
+        assert_eq!(quote(long.as_bytes(), None).unwrap().chars().count(), MAX_QUOTE);
+    }
+
+    #[test]
+    fn words_are_found_where_providers_put_them() {
+        for (body, expected) in [
+            (r#"{"error": {"message": "a", "type": "b"}}"#, Some("a")),
+            (r#"{"error": "a"}"#, Some("a")),
+            (r#"{"type": "error", "error": {"type": "overloaded_error", "message": "a"}}"#, Some("a")),
+            (r#"{"object": "error", "message": "a", "code": 400}"#, Some("a")),
+            (r#"{"detail": "a"}"#, Some("a")),
+            (r#"{"detail": [{"loc": ["body"], "msg": "a"}]}"#, Some("a")),
+            (r#"[{"error": {"code": 400, "message": "a"}}]"#, Some("a")),
+            (r#"{"error": null, "message": "a"}"#, Some("a")),
+            (r#""a""#, Some("a")),
+            (r#"{"error": {"code": 5}}"#, None),
+            ("<html>", None),
+            ("", None),
+        ] {
+            assert_eq!(quote(body.as_bytes(), None).as_deref(), expected, "{body}");
+        }
     }
 }

@@ -15,6 +15,8 @@ pub enum Act {
     Drip(Vec<u8>),
     /// The same, for ever, until the other side is gone.
     Repeat(Vec<u8>),
+    /// Nothing, for a while.
+    Wait(Duration),
     /// Nothing, until the other side is gone.
     Hang,
 }
@@ -80,6 +82,10 @@ async fn serve(mut socket: TcpStream, acts: Arc<Vec<Act>>, saw: mpsc::Sender<Saw
             Act::Repeat(bytes) => {
                 while socket.write_all(bytes).await.is_ok() {}
                 false
+            }
+            Act::Wait(time) => {
+                tokio::time::sleep(*time).await;
+                true
             }
             Act::Hang => {
                 let mut byte = [0];

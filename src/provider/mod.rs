@@ -1,9 +1,9 @@
 //! Where replies come from: a stream of text for a prompt, whatever answers it.
 //!
 //! [`Providers`] is the one implementation that the rest of the server sees. It reads an agent's
-//! [`ModelConfig`], decides who answers (`route`), and streams from a remote model (`remote`) or
-//! from a script (`script`); `guard` holds what every caller may rely on. This layer knows no
-//! world, log or socket.
+//! [`ModelConfig`], decides who answers (`route`), and streams from a remote model (`remote`, in the
+//! words of its `wire`) or from a script (`script`); `deadline` holds what every caller may rely on.
+//! This layer knows no world, log or socket.
 //!
 //! Rules: docs/PROTOCOL.md §6, rows *provider* and *keys*.
 
@@ -19,6 +19,7 @@ mod route;
 mod script;
 mod settings;
 mod step;
+mod wire;
 
 #[cfg(test)]
 mod fake_upstream;

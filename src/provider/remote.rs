@@ -1,14 +1,26 @@
-//! Remote models, through genai: one request, its stream of events turned into steps.
+//! Remote models: one request, and its answer turned into steps, read no faster than it is wanted
+//! and never kept as a whole.
 
-use super::{Call, Finish, Prompt, ProviderError, ProviderKind, Role, Secret, Step, Steps, Usage, failure};
-use futures_util::StreamExt;
-use genai::{
-    Client, Headers, ModelIden, ServiceTarget,
-    adapter::AdapterKind,
-    chat::{ChatMessage, ChatOptions, ChatRequest, ChatRole, ChatStreamEvent, ReasoningEffort, StopReason},
-    resolver::{AuthData, Endpoint},
+use super::{
+    Call, Finish, ProviderError, ProviderKind, Secret, Step, Steps,
+    failure::{self, Answer},
+    wire::{
+        self, Heard,
+        frames::{Form, Frames},
+    },
 };
+use reqwest::{
+    Response,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
+};
+use std::time::Duration;
+use tokio::time::timeout;
 use url::Url;
+
+/// The most that is read of an answer that is no reply: enough for the words in it.
+const MAX_WORDS: usize = 64 << 10;
+/// How long the rest of an answer is waited for when the reply is whole: it may say what it cost.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Where one call goes.
 pub(super) struct Target {
@@ -24,115 +36,100 @@ pub(super) struct Target {
 /// Sends the call. An empty [`Step::Text`] means that the model is at work without saying anything.
 pub(super) fn reply(target: Target, call: Call) -> Steps {
     Box::pin(async_stream::try_stream! {
-        let fail = |error| failure::describe(error, target.kind, target.key.as_ref());
-        let client = Client::builder().with_reqwest(target.client.clone()).build().map_err(fail)?;
-        let answer = client
-            .exec_chat_stream(service(&target), request(&call.prompt), Some(&options(&target, &call)))
-            .await
-            .map_err(fail)?;
-        let mut events = answer.stream;
-        while let Some(event) = events.next().await {
-            match event.map_err(fail)? {
-                // Comes before the connection is made: no sign of life.
-                ChatStreamEvent::Start => {}
-                ChatStreamEvent::Chunk(chunk) => yield Step::Text(chunk.content),
-                ChatStreamEvent::End(end) => {
-                    let usage = end.captured_usage.map(|usage| Usage {
-                        input_tokens: tokens(usage.prompt_tokens),
-                        output_tokens: tokens(usage.completion_tokens),
-                    });
-                    let finish = finish(end.captured_stop_reason)?;
-                    yield Step::End { finish, usage };
-                    return;
+        let (kind, key) = (target.kind, target.key.as_ref());
+        let mut response = send(&target, &call).await?;
+        let form = wire::form(kind);
+        let lines = matches!(form, Form::Lines);
+        let mut frames = Frames::new(form);
+        let mut heard = Heard::default();
+        // How the answer begins, in case it turns out to be no reply.
+        let mut beginning = Vec::new();
+        let mut over = false;
+        while !heard.done && !over {
+            let piece = match heard.finish {
+                None => response.chunk().await.map_err(failure::unreachable_model)?,
+                Some(_) => timeout(GRACE, response.chunk()).await.ok().and_then(Result::ok).flatten(),
+            };
+            match &piece {
+                Some(piece) => {
+                    // Whatever it is, a comment or the half of an event: somebody is there.
+                    yield Step::Text(String::new());
+                    if !heard.reply {
+                        keep(&mut beginning, piece);
+                    }
+                    frames.push(piece);
                 }
-                _ => yield Step::Text(String::new()),
+                None => {
+                    over = true;
+                    frames.end();
+                }
+            }
+            while !heard.done {
+                let frame = match frames.next() {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    Err(trouble) => Err(failure::trouble(trouble, key))?,
+                };
+                match wire::hear(kind, &frame, &mut heard) {
+                    Ok(()) => {}
+                    // The half of an event at the end, or a line of what is no reply at all: told below.
+                    Err(wire::Trouble::Garbled(_)) if over || (lines && !heard.reply) => over = true,
+                    Err(trouble) => Err(failure::trouble(trouble, key))?,
+                }
+                if !heard.text.is_empty() {
+                    yield Step::Text(std::mem::take(&mut heard.text));
+                }
             }
         }
-        // The events ended without an end: `guard` reports it.
+        let finish = match heard.finish {
+            Some(finish) => finish,
+            None if heard.done => Finish::Stop,
+            None if heard.reply => Err(ProviderError::cut())?,
+            None => Err(failure::no_reply(streams(&response), &beginning, key))?,
+        };
+        yield Step::End { finish, usage: heard.usage };
     })
 }
 
-fn tokens(count: Option<i32>) -> u64 {
-    count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
-}
-
-fn finish(reason: Option<StopReason>) -> Result<Finish, ProviderError> {
-    match reason {
-        Some(StopReason::MaxTokens(_)) => Ok(Finish::Length),
-        Some(StopReason::ContentFilter(_)) => Err(ProviderError::lasting(
-            "the provider withheld the reply: its content filter was triggered",
-            "stop reason: content filter",
-        )),
-        _ => Ok(Finish::Stop),
+/// Sends the request, and has the answer once it is known to be none of the provider's refusals.
+async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
+    let wire::Request { url, headers, body } = wire::request(target, call);
+    let mut request = target.client.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
+    for (name, value) in headers {
+        let mut value = HeaderValue::try_from(value).map_err(|_| {
+            ProviderError::lasting("the apiKey holds characters that no key can have", "key does not fit a header")
+        })?;
+        value.set_sensitive(true);
+        request = request.header(name, value);
     }
-}
-
-fn service(target: &Target) -> ServiceTarget {
-    let adapter = match target.kind {
-        ProviderKind::Anthropic => AdapterKind::Anthropic,
-        ProviderKind::Google => AdapterKind::Gemini,
-        ProviderKind::Xai => AdapterKind::Xai,
-        ProviderKind::Ollama => AdapterKind::Ollama,
-        ProviderKind::OpenAi | ProviderKind::OpenAiCompatible | ProviderKind::Auto | ProviderKind::Script => {
-            AdapterKind::OpenAI
-        }
-    };
-    let auth = match &target.key {
-        Some(key) => AuthData::from_single(key.expose()),
-        // Without a key there is no `Authorization` at all: an empty one is refused by some servers.
-        None if speaks_openai(target.kind) => {
-            AuthData::RequestOverride { url: format!("{}chat/completions", target.base), headers: Headers::default() }
-        }
-        None => AuthData::from_single(""),
-    };
-    // What stands before `::` is genai's, and taken off: here it is nothing, and the name is whole.
-    let model = ModelIden::new(adapter, format!("::{}", target.model));
-    ServiceTarget { endpoint: Endpoint::from_owned(target.base.as_str()), auth, model }
-}
-
-fn speaks_openai(kind: ProviderKind) -> bool {
-    matches!(kind, ProviderKind::OpenAi | ProviderKind::OpenAiCompatible | ProviderKind::Xai)
-}
-
-fn options(target: &Target, call: &Call) -> ChatOptions {
-    let mut options = ChatOptions::default().with_capture_usage(true);
-    if speaks_openai(target.kind) {
-        // Otherwise genai takes `-high` and the like off a model's name. A budget is not sent.
-        options.reasoning_effort = Some(ReasoningEffort::Budget(0));
-    }
-    options.temperature = call.config.temperature;
-    options.max_tokens = call.config.max_tokens;
-    options
-}
-
-/// The prompt as every provider takes it: it begins and ends with the user's side, and the sides
-/// alternate, since some models' templates refuse anything else. Who speaks stands before the text.
-fn request(prompt: &Prompt) -> ChatRequest {
-    let mut turns: Vec<(ChatRole, String)> = Vec::with_capacity(prompt.items.len() + 2);
-    if prompt.items.first().is_none_or(|item| item.role == Role::Own) {
-        turns.push((ChatRole::User, "(the conversation so far is not shown)".to_owned()));
-    }
-    for item in &prompt.items {
-        let (role, text) = match (item.role, &item.speaker) {
-            (Role::Own, _) => (ChatRole::Assistant, item.content.clone()),
-            (_, Some(speaker)) => (ChatRole::User, format!("{speaker}: {}", item.content)),
-            (_, None) => (ChatRole::User, item.content.clone()),
-        };
-        match turns.last_mut() {
-            Some((last, said)) if *last == role => {
-                said.push_str("\n\n");
-                said.push_str(&text);
+    let mut response = request.send().await.map_err(failure::unreachable_model)?;
+    let status = response.status();
+    if !status.is_success() {
+        let mut body = Vec::new();
+        while body.len() < MAX_WORDS {
+            match response.chunk().await {
+                Ok(Some(piece)) => keep(&mut body, &piece),
+                Ok(None) | Err(_) => break,
             }
-            _ => turns.push((role, text)),
         }
+        let answer = Answer { status, body: &body, headers: response.headers() };
+        return Err(failure::answered(&answer, target.kind, target.key.as_ref()));
     }
-    if prompt.items.last().is_some_and(|item| item.role == Role::Own) {
-        turns.push((ChatRole::User, "(please go on)".to_owned()));
+    // None was asked for, and what is small on the way could be of any size here.
+    if response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(failure::trouble(wire::Trouble::Garbled("answer is compressed"), None));
     }
-    let messages = turns.into_iter().map(|(role, text)| ChatMessage::new(role, text)).collect();
-    let request = ChatRequest::new(messages);
-    match &prompt.system {
-        Some(system) if !system.is_empty() => request.with_system(system.as_str()),
-        _ => request,
-    }
+    Ok(response)
+}
+
+/// Adds as much of `piece` to `words` as there is room for.
+fn keep(words: &mut Vec<u8>, piece: &[u8]) {
+    let room = MAX_WORDS.saturating_sub(words.len()).min(piece.len());
+    words.extend_from_slice(&piece[..room]);
+}
+
+/// Whether the answer says that it is a stream, as replies are.
+fn streams(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.starts_with("text/event-stream") || kind.starts_with("application/x-ndjson")
 }
