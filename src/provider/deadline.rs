@@ -34,7 +34,7 @@ pub(super) fn guarded(
                     server.clone_from(&chosen);
                     yield Ok(Step::Resolved { provider, model, server: chosen });
                 }
-                Ok(Some(Ok(Step::End { .. }))) if empty => break Err(ProviderError::empty()),
+                Ok(Some(Ok(Step::End { finish, .. }))) if empty => break Err(ProviderError::empty(finish)),
                 Ok(Some(terminal)) => break terminal,
                 Ok(None) => break Err(ProviderError::cut()),
                 Err(_) => break Err(overdue(alive, Instant::now() >= total)),

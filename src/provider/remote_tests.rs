@@ -115,6 +115,7 @@ async fn replies_arrive_whole_however_they_are_cut_up() {
 async fn every_failure_is_one_error() {
     let json = "content-type: application/json\r\n";
     let not_found = br#"{"error": {"message": "no model m for sk-own"}}"#.to_vec();
+    let thought = b"data: {\"choices\": [{\"delta\": {\"reasoning_content\": \"hello\"}}]}\n\n".to_vec();
     let event_error = b"data: {\"error\": {\"message\": \"out of memory\"}}\n\n".to_vec();
     let redirect = format!("location: http://127.0.0.1:1/v1/chat/completions\r\n{json}");
     for (case, acts, text, retryable, message) in [
@@ -184,6 +185,13 @@ async fn every_failure_is_one_error() {
             "out of memory",
         ),
         ("empty reply", vec![Act::Send([event_stream(), finish("stop")].concat())], "", true, "empty reply"),
+        (
+            "nothing but thoughts",
+            vec![Act::Send([event_stream(), thought, finish("length")].concat())],
+            "",
+            false,
+            "used all its tokens before it said anything: raise maxTokens",
+        ),
         (
             "withheld",
             vec![Act::Send([event_stream(), finish("content_filter")].concat())],

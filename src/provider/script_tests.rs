@@ -182,7 +182,7 @@ async fn delays_are_kept_and_deadlines_end_what_takes_too_long() {
 #[tokio::test]
 async fn an_empty_reply_fails_as_a_models_does() {
     let empty = script(json!({"name": "s", "otherwise": {"chunks": []}}));
-    assert_eq!(hear(&empty, asked("x")).await.1, Err(ProviderError::empty()));
+    assert_eq!(hear(&empty, asked("x")).await.1, Err(ProviderError::empty(Finish::Stop)));
 }
 
 #[test]

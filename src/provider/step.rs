@@ -72,8 +72,15 @@ impl ProviderError {
     }
 
     /// The reply is whole and has no text.
-    pub(super) fn empty() -> Self {
-        Self::passing("the model returned an empty reply", "reply without text")
+    pub(super) fn empty(finish: Finish) -> Self {
+        match finish {
+            Finish::Stop => Self::passing("the model returned an empty reply", "reply without text"),
+            // It thought until nothing was left; the next time it would again.
+            Finish::Length => Self::lasting(
+                "the model used all its tokens before it said anything: raise maxTokens",
+                "length reached without text",
+            ),
+        }
     }
 }
 
