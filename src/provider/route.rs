@@ -96,7 +96,8 @@ impl Inner {
                 (url, client)
             }
             None => {
-                let url = own_base(kind, own)?;
+                // The operator's address is for the operator's key: an agent's own goes to its provider.
+                let url = own_base(kind, own.filter(|_| config.api_key.is_none()))?;
                 let client = self.clients.own(&url)?;
                 (url, client)
             }
