@@ -1,13 +1,14 @@
 //! Asks an Ollama server which models it has.
 
+use super::Secret;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-/// How long an Ollama has to answer; it is on this machine or close to it.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long an Ollama has to answer that nobody named: it is on this machine or close to it, or not there.
+const GUESS: Duration = Duration::from_millis(300);
 /// How long an answer counts for `auto`.
 const FRESH: Duration = Duration::from_secs(30);
 /// The most that is read of an answer.
@@ -38,19 +39,27 @@ impl Ollama {
         {
             return model.clone();
         }
-        let model = self.first_model(client, base).await;
+        let model = self.first_model(client, base, None, GUESS).await;
         *self.last.lock() = Some((Instant::now(), model.clone()));
         model
     }
 
     /// The first model of the Ollama at `base`, asked now.
-    pub async fn first_model(&self, client: &reqwest::Client, base: &Url) -> Option<String> {
-        timeout(PATIENCE, tags(client, base)).await.ok()??.models.into_iter().next().map(|tag| tag.name)
+    pub async fn first_model(
+        &self,
+        client: &reqwest::Client,
+        base: &Url,
+        key: Option<&Secret>,
+        patience: Duration,
+    ) -> Option<String> {
+        timeout(patience, tags(client, base, key)).await.ok()??.models.into_iter().next().map(|tag| tag.name)
     }
 }
 
-async fn tags(client: &reqwest::Client, base: &Url) -> Option<Tags> {
-    let mut response = client.get(base.join("api/tags").ok()?).send().await.ok()?;
+async fn tags(client: &reqwest::Client, base: &Url, key: Option<&Secret>) -> Option<Tags> {
+    let request = client.get(base.join("api/tags").ok()?);
+    let request = key.into_iter().fold(request, |request, key| request.bearer_auth(key.expose()));
+    let mut response = request.send().await.ok()?;
     if !response.status().is_success() {
         return None;
     }

@@ -120,7 +120,11 @@ impl Inner {
                 // `auto` has just asked; whoever names Ollama wants to know how it is now.
                 let model = match config.provider {
                     ProviderKind::Auto => self.ollama.recent_first_model(&client, &base).await,
-                    _ => self.ollama.first_model(&client, &base).await,
+                    _ => {
+                        // However slow to answer: whether it is there is known once it is connected.
+                        let patience = self.settings.deadlines.connect;
+                        self.ollama.first_model(&client, &base, key.as_ref(), patience).await
+                    }
                 };
                 model.ok_or_else(|| no_model().at(&base))?
             }

@@ -142,6 +142,24 @@ async fn an_agents_own_key_does_not_go_to_the_operators_address() {
 }
 
 #[tokio::test]
+async fn an_ollama_that_was_named_has_time_and_is_shown_the_key() {
+    let tags = [head("200 OK", "content-type: application/json\r\n"), br#"{"models": [{"name": "tiny"}]}"#.to_vec()];
+    let slow = || vec![Act::Wait(Duration::from_millis(900)), Act::Send(tags.concat())];
+    let mut upstream = FakeUpstream::start(slow()).await;
+    let mut config = ModelConfig::new(Ollama);
+    config.base_url = Some(format!("http://{}", upstream.address));
+    config.api_key = Some(Secret::new("k"));
+    assert_eq!(chosen(&providers([]), config).await, Ok((Ollama, "tiny".to_owned())));
+    let (head, _) = upstream.request().await;
+    assert!(head.starts_with("get /api/tags ") && head.contains("\r\nauthorization: bearer k"), "{head}");
+
+    // A guess is not worth waiting for.
+    let upstream = FakeUpstream::start(slow()).await;
+    let guessing = providers([(Ollama, account(None, &format!("http://{}/", upstream.address)))]);
+    assert_eq!(chosen(&guessing, ModelConfig::new(Auto)).await, Ok((Script, "demo".to_owned())));
+}
+
+#[tokio::test]
 async fn each_provider_is_spoken_to_in_its_own_way() {
     for (kind, line, key) in [
         (OpenAi, "post /v1/chat/completions ", Some("authorization: bearer k")),
@@ -149,7 +167,7 @@ async fn each_provider_is_spoken_to_in_its_own_way() {
         (Xai, "post /v1/chat/completions ", Some("authorization: bearer k")),
         (Anthropic, "post /v1/messages ", Some("x-api-key: k")),
         (Google, "post /v1beta/models/m:streamgeneratecontent?alt=sse ", Some("x-goog-api-key: k")),
-        (Ollama, "post /api/chat ", None),
+        (Ollama, "post /api/chat ", Some("authorization: bearer k")),
     ] {
         let mut upstream = FakeUpstream::start(vec![Act::Send(head("500 x", ""))]).await;
         let mut config = ModelConfig::new(kind);
