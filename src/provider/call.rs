@@ -56,8 +56,10 @@ pub struct Prompt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptItem {
     pub role: Role,
-    /// Who said it: an agent's name, or a person's. The model is shown it before the text.
+    /// Who said it: an agent's name, or `human`. The model is shown it before the text.
     pub speaker: Option<String>,
+    /// The name under which a person spoke: a model is shown it instead.
+    pub name: Option<String>,
     pub content: String,
 }
 

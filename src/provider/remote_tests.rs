@@ -26,7 +26,7 @@ fn providers_with(deadlines: Deadlines) -> Providers {
 }
 
 fn item(role: Role, speaker: &str, content: &str) -> PromptItem {
-    PromptItem { role, speaker: Some(speaker.to_owned()), content: content.to_owned() }
+    PromptItem { role, speaker: Some(speaker.to_owned()), name: None, content: content.to_owned() }
 }
 
 fn call(base_url: String) -> Call {
@@ -425,6 +425,7 @@ async fn the_request_says_what_the_agent_was_asked() {
         item(Role::Own, "a1", "earlier"),
         item(Role::Human, "Ann", "hi"),
         item(Role::Agent, "a2", "me too"),
+        PromptItem { name: Some("Zoë".to_owned()), ..item(Role::Human, "human", "and I") },
         item(Role::Own, "a1", "hello"),
     ];
     call.config.model = Some("org::m:1b-high".to_owned());
@@ -444,7 +445,7 @@ async fn the_request_says_what_the_agent_was_asked() {
             (Some("system"), Some("be kind")),
             (Some("user"), Some("(the conversation so far is not shown)")),
             (Some("assistant"), Some("earlier")),
-            (Some("user"), Some("Ann: hi\n\na2: me too")),
+            (Some("user"), Some("Ann: hi\n\na2: me too\n\nZoë: and I")),
             (Some("assistant"), Some("hello")),
             (Some("user"), Some("(please go on)")),
         ]

@@ -29,7 +29,7 @@ fn providers(accounts: impl IntoIterator<Item = (ProviderKind, Account)>) -> Pro
 }
 
 fn call(config: ModelConfig) -> Call {
-    let item = PromptItem { role: Role::Human, speaker: None, content: "hi".to_owned() };
+    let item = PromptItem { role: Role::Human, speaker: None, name: None, content: "hi".to_owned() };
     let prompt = Prompt { system: None, items: vec![item], answered: None };
     Call { world: "w".to_owned(), agent: "a1".to_owned(), config, prompt, call_number: 1 }
 }

@@ -19,7 +19,7 @@ fn says(text: &str) -> Value {
 }
 
 fn call(agent: &str, role: Role, speaker: Option<&str>, content: &str, call_number: u64) -> Call {
-    let item = PromptItem { role, speaker: speaker.map(str::to_owned), content: content.to_owned() };
+    let item = PromptItem { role, speaker: speaker.map(str::to_owned), name: None, content: content.to_owned() };
     Call {
         world: "w".to_owned(),
         agent: agent.to_owned(),
@@ -57,6 +57,7 @@ async fn the_message_that_woke_the_agent_is_answered_whatever_came_since() {
     late.prompt.items.push(PromptItem {
         role: Role::Human,
         speaker: Some("bob".to_owned()),
+        name: None,
         content: "second".to_owned(),
     });
     assert_eq!(hear(&providers, late.clone()).await.0, ["to bob: second"], "the newest, when nothing else is known");
@@ -101,7 +102,12 @@ async fn the_first_rule_that_matches_replies() {
 async fn the_agents_own_words_are_not_what_it_answers() {
     let providers = script(json!({"name": "s", "otherwise": says("{from}: {message}")}));
     let mut call = asked("hi");
-    call.prompt.items.push(PromptItem { role: Role::Own, speaker: Some("a1".to_owned()), content: "mine".to_owned() });
+    call.prompt.items.push(PromptItem {
+        role: Role::Own,
+        speaker: Some("a1".to_owned()),
+        name: None,
+        content: "mine".to_owned(),
+    });
     assert_eq!(hear(&providers, call).await.0, ["human: hi"]);
 }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::MessageId;
+use crate::protocol::{DisplayName, MessageId};
 
 /// Items an agent keeps; older ones stay in the log only.
 pub const KEPT: usize = 50;
@@ -17,6 +17,9 @@ pub struct MemoryItem {
     pub message_id: MessageId,
     /// `human`, `system`, or the name of an agent.
     pub speaker: String,
+    /// A person's name, if the message came with one. Absent in what was written before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<DisplayName>,
     pub content: String,
 }
 
@@ -76,7 +79,7 @@ mod tests {
 
     fn item(n: usize) -> Arc<MemoryItem> {
         let message_id = MessageId::try_from(format!("00000000-0000-7000-8000-{n:012}")).unwrap();
-        Arc::new(MemoryItem { message_id, speaker: "human".into(), content: n.to_string() })
+        Arc::new(MemoryItem { message_id, speaker: "human".into(), name: None, content: n.to_string() })
     }
 
     fn contents(items: &[Arc<MemoryItem>]) -> Vec<usize> {

@@ -183,8 +183,14 @@ impl World {
                     agent.memory.clear();
                 }
             }
-            Event::Message { message_id, sender, sender_type, content, root_id, .. } => {
-                self.hear(message_id, sender, *sender_type, content);
+            Event::Message { message_id, sender, sender_type, content, root_id, display_name, .. } => {
+                let item = MemoryItem {
+                    message_id: message_id.clone(),
+                    speaker: sender.clone(),
+                    name: display_name.clone(),
+                    content: content.clone(),
+                };
+                self.hear(item, *sender_type);
                 self.recent.insert_message(message_id, root_id);
             }
             Event::Routed { message_id, root_id, turns, retry_of } => {
@@ -218,12 +224,8 @@ impl World {
     }
 
     /// Every agent remembers it; a person's message gives all of them their turns back first.
-    fn hear(&mut self, message_id: &MessageId, sender: &str, sender_type: SenderType, content: &str) {
-        let item = Arc::new(MemoryItem {
-            message_id: message_id.clone(),
-            speaker: sender.to_owned(),
-            content: content.to_owned(),
-        });
+    fn hear(&mut self, item: MemoryItem, sender_type: SenderType) {
+        let item = Arc::new(item);
         for agent in &mut self.agents {
             if sender_type == SenderType::Human {
                 agent.public.llm_call_count = Count::saturating(0);
@@ -309,6 +311,7 @@ impl World {
                 agent.memory.push(Arc::new(MemoryItem {
                     message_id: reply.message_id.clone(),
                     speaker: reply.agent_name.to_string(),
+                    name: None,
                     content: content.to_owned(),
                 }));
             }

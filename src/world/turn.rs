@@ -31,7 +31,12 @@ pub fn call(world: &World, cell: &WorldCell, agent: &AgentName, secrets: &HashMa
             "system" => Role::World,
             _ => Role::Agent,
         };
-        PromptItem { role, speaker: Some(item.speaker.clone()), content: item.content.clone() }
+        PromptItem {
+            role,
+            speaker: Some(item.speaker.clone()),
+            name: item.name.as_ref().map(ToString::to_string),
+            content: item.content.clone(),
+        }
     });
     Some(Call {
         world: cell.name.to_string(),

@@ -161,7 +161,7 @@ fn turns(prompt: &Prompt) -> Vec<Turn> {
     }
     for item in &prompt.items {
         let own = item.role == Role::Own;
-        let text = match &item.speaker {
+        let text = match item.name.as_ref().or(item.speaker.as_ref()) {
             Some(speaker) if !own => format!("{speaker}: {}", item.content),
             _ => item.content.clone(),
         };

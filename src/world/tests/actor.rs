@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{
     house::{House, Listener},
-    stage::{chat, name, script},
+    stage::{chat, chat_as, name, script},
 };
 use crate::{
     protocol::{ErrorCode, EventKind, IdempotencyKey, WritableStatus},
@@ -55,6 +55,22 @@ async fn joining_in_the_middle_of_a_reply() {
         early.until("settled").await;
         assert_eq!(late.seqs, (1..=9).collect::<Vec<_>>());
     }
+}
+
+/// Also after everything was read back from the disk.
+#[tokio::test]
+async fn a_model_is_told_who_said_what_and_people_by_name() {
+    let house = House::new(Settings::default()).await;
+    for command in [chat("human", "@human one", None), chat_as("Zoë", "@human two"), chat("a2", "@human three", None)]
+    {
+        house.cell().execute(command, None).await.unwrap();
+    }
+    let mut house = house.restart().await;
+    house.cell().execute(chat_as("Bo", "@a1 four"), None).await.unwrap();
+    let prompt = house.called().await.call.prompt;
+    let said: Vec<_> = prompt.items.iter().map(|item| (item.speaker.as_deref(), item.name.as_deref())).collect();
+    let (human, a2) = (Some("human"), Some("a2"));
+    assert_eq!(said, [(human, None), (human, Some("Zoë")), (a2, None), (human, Some("Bo"))]);
 }
 
 #[tokio::test]

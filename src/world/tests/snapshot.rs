@@ -20,6 +20,7 @@ fn what_was_written_is_read() {
     let mut stage = Stage::new(&["a1", "a2"]);
     stage.chat("hi");
     stage.chat("@a1 and again");
+    stage.chat_as("Ann", "@a2 and I");
     for world in [heard(3, 60, 10), stage.world] {
         assert_eq!(snapshot::read(&snapshot::write(&world).unwrap()).unwrap(), world);
         // As it was written before.

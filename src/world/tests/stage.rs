@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::Failure,
     protocol::{
-        AgentDefinitionConfig, AgentName, AgentStatus, ChatContent, ErrorCode, ErrorInfo, FinishReason, MessageId,
-        SenderName, TemplateName, Title, TurnLimit, WritableStatus,
+        AgentDefinitionConfig, AgentName, AgentStatus, ChatContent, DisplayName, ErrorCode, ErrorInfo, FinishReason,
+        MessageId, SenderName, TemplateName, Title, TurnLimit, WritableStatus,
     },
     world::{
         command::{AgentChange, Answer, Command},
@@ -103,6 +103,12 @@ impl Stage {
     #[track_caller]
     pub fn chat(&mut self, content: &str) -> MessageId {
         self.say("HUMAN", content).0
+    }
+
+    /// What a person says under a name.
+    #[track_caller]
+    pub fn chat_as(&mut self, name: &str, content: &str) -> MessageId {
+        accepted(self.run(chat_as(name, content))).0
     }
 
     /// Says something, and returns its id and who was woken.
@@ -217,6 +223,16 @@ pub fn chat(sender: &str, content: &str, target: Option<&str>) -> Command {
         sender: SenderName::try_from(sender).unwrap(),
         display_name: None,
         target_agent: target.map(name),
+    }
+}
+
+/// The same of a person with a name.
+pub fn chat_as(name: &str, content: &str) -> Command {
+    Command::Chat {
+        content: ChatContent::try_from(content).unwrap(),
+        sender: SenderName::try_from("human").unwrap(),
+        display_name: Some(DisplayName::try_from(name).unwrap()),
+        target_agent: None,
     }
 }
 
