@@ -1822,8 +1822,8 @@ text!(Cursor);
 
 json_schema!(Cursor);
 
-/// The name under which a person speaks, in any language. It is shown and kept with the message, and has no
-/// other effect.
+/// The name under which a person speaks, in any language. It is shown and kept with the message, and told to
+/// the models that hear it. It decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct DisplayName(CompactString);

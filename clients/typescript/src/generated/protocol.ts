@@ -362,8 +362,8 @@ export interface CreateWorldBody {
 export type Cursor = string;
 
 /**
- * The name under which a person speaks, in any language. It is shown and kept with the message, and has no
- * other effect.
+ * The name under which a person speaks, in any language. It is shown and kept with the message, and told to
+ * the models that hear it. It decides nothing.
  */
 export type DisplayName = string;
 

@@ -864,7 +864,7 @@ export const BUNDLE: Readonly<Record<string, unknown>> = {
       "pattern": "^[a-z0-9]{16}:(0|[1-9][0-9]{0,15})$"
     },
     "DisplayName": {
-      "description": "The name under which a person speaks, in any language. It is shown and kept with the message, and has no other effect.",
+      "description": "The name under which a person speaks, in any language. It is shown and kept with the message, and told to the models that hear it. It decides nothing.",
       "type": "string",
       "minLength": 1,
       "maxLength": 100
