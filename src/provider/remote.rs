@@ -94,7 +94,8 @@ pub(super) fn reply(target: Target, call: Call) -> Steps {
 /// Sends the request, and has the answer once it is known to be none of the provider's refusals.
 async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
     let wire::Request { url, headers, body } = wire::request(target, call);
-    let mut request = target.client.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
+    let mut request = target.client.post(url).body(body.to_string());
+    request = request.header(CONTENT_TYPE, "application/json");
     for (name, value) in headers {
         let mut value = HeaderValue::try_from(value).map_err(|_| {
             ProviderError::lasting("the apiKey holds characters that no key can have", "key does not fit a header")
@@ -102,7 +103,12 @@ async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
         value.set_sensitive(true);
         request = request.header(name, value);
     }
-    let mut response = request.send().await.map_err(failure::unreachable_model)?;
+    let again = request.try_clone();
+    let response = match (request.send().await, again) {
+        (Err(error), Some(again)) if lost(&error) => again.send().await,
+        (response, _) => response,
+    };
+    let mut response = response.map_err(failure::unreachable_model)?;
     let status = response.status();
     if !status.is_success() {
         let mut body = Vec::new();
@@ -120,6 +126,12 @@ async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
         return Err(failure::trouble(wire::Trouble::Garbled("answer is compressed"), None));
     }
     Ok(response)
+}
+
+/// Whether a connection closed before anything was answered: most often one that was kept from the
+/// last call, and that the server let go just now. Providers' own clients ask again, too.
+fn lost(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// Adds as much of `piece` to `words` as there is room for.
