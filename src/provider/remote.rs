@@ -11,7 +11,7 @@ use super::{
 };
 use reqwest::{
     Response,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -95,7 +95,7 @@ pub(super) fn reply(target: Target, call: Call) -> Steps {
 async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
     let wire::Request { url, headers, body } = wire::request(target, call);
     let mut request = target.client.post(url).body(body.to_string());
-    request = request.header(CONTENT_TYPE, "application/json");
+    request = request.header(CONTENT_TYPE, "application/json").header(ACCEPT_ENCODING, "identity");
     for (name, value) in headers {
         let mut value = HeaderValue::try_from(value).map_err(|_| {
             ProviderError::lasting("the apiKey holds characters that no key can have", "key does not fit a header")

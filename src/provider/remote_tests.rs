@@ -449,6 +449,7 @@ async fn the_request_says_what_the_agent_was_asked() {
     let (head, body) = upstream.request().await;
     assert!(head.starts_with("post /v1/chat/completions http/1.1"), "{head}");
     assert!(head.contains("\r\nauthorization: bearer sk-own"), "{head}");
+    assert!(head.contains("\r\naccept-encoding: identity"), "{head}");
     assert_eq!(body["temperature"], 0.0);
     assert_eq!(body["max_tokens"], 7);
     assert_eq!(body["model"], "org::m:1b-high");
