@@ -15,8 +15,6 @@ pub enum Act {
     Drip(Vec<u8>),
     /// The same, for ever, until the other side is gone.
     Repeat(Vec<u8>),
-    /// Waits for another request on the same connection.
-    Listen,
     /// Nothing, for a while.
     Wait(Duration),
     /// Nothing, until the other side is gone.
@@ -85,10 +83,6 @@ async fn serve(mut socket: TcpStream, acts: Arc<Vec<Act>>, saw: mpsc::Sender<Saw
                 while socket.write_all(bytes).await.is_ok() {}
                 false
             }
-            Act::Listen => match request(&mut socket).await {
-                Some((head, body)) => saw.send(Saw::Request { head, body }).await.is_ok(),
-                None => false,
-            },
             Act::Wait(time) => {
                 tokio::time::sleep(*time).await;
                 true

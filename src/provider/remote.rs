@@ -103,12 +103,7 @@ async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
         value.set_sensitive(true);
         request = request.header(name, value);
     }
-    let again = request.try_clone();
-    let response = match (request.send().await, again) {
-        (Err(error), Some(again)) if lost(&error) => again.send().await,
-        (response, _) => response,
-    };
-    let mut response = response.map_err(failure::unreachable_model)?;
+    let mut response = request.send().await.map_err(failure::unreachable_model)?;
     let status = response.status();
     if !status.is_success() {
         let mut body = Vec::new();
@@ -126,12 +121,6 @@ async fn send(target: &Target, call: &Call) -> Result<Response, ProviderError> {
         return Err(failure::trouble(wire::Trouble::Garbled("answer is compressed"), None));
     }
     Ok(response)
-}
-
-/// Whether a connection closed before anything was answered: most often one that was kept from the
-/// last call, and that the server let go just now. Providers' own clients ask again, too.
-fn lost(error: &reqwest::Error) -> bool {
-    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// Adds as much of `piece` to `words` as there is room for.

@@ -410,22 +410,6 @@ async fn an_unreachable_model_is_a_passing_failure() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_kept_and_closed_meanwhile_is_not_the_models_failure() {
-    let body = [chunk("a"), finish("stop").strip_suffix(b"data: [DONE]\n\n").unwrap().to_vec()].concat();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n", body.len());
-    let reply = [head.into_bytes(), body].concat();
-    // Each connection answers once; what is asked next it only hears.
-    let mut upstream = FakeUpstream::start(vec![Act::Send(reply), Act::Listen]).await;
-    let providers = providers();
-    for _ in 0..2 {
-        assert_eq!(hear(&providers, call(upstream.url())).await, ("a".to_owned(), Ok((Finish::Stop, USAGE))));
-    }
-    for _ in 0..3 {
-        upstream.request().await;
-    }
-}
-
-#[tokio::test]
 async fn a_busy_provider_says_when_to_come_back() {
     let upstream = FakeUpstream::start(vec![Act::Send(head("429 Too Many Requests", "retry-after: 7\r\n"))]).await;
     let error = hear(&providers(), call(upstream.url())).await.1.unwrap_err();
