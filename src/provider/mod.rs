@@ -22,6 +22,8 @@ mod step;
 mod wire;
 
 #[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
 mod fake_upstream;
 #[cfg(test)]
 mod remote_tests;
