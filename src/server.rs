@@ -26,8 +26,8 @@ use crate::{
     },
     protocol::codec,
     provider::{
-        BaseUrlPolicy, BaseUrlRefused, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings, Providers,
-        ScriptBook,
+        self, BaseUrlPolicy, BaseUrlRefused, InvalidAccount, InvalidPattern, InvalidScript, ProviderSettings,
+        Providers, ScriptBook,
     },
     session::{App, Identities, Rates, Stats},
     shutdown::{Phase, Shutdown, ShutdownControl},
@@ -263,7 +263,7 @@ fn warn_of_base_urls(templates: &Templates, providers: &Providers) {
         let (template, agent) = (template.name.as_str(), agent.name.as_str());
         match (why, url::Url::parse(base_url.as_str())) {
             (BaseUrlRefused::NotAllowed, Ok(url)) => {
-                let server = url.origin().ascii_serialization();
+                let server = provider::server(&url);
                 tracing::warn!(
                     template,
                     agent,

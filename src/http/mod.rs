@@ -137,12 +137,13 @@ async fn serve(http: Arc<Http>, request: Request) -> Result<Response, ProblemRes
     let mut response = respond(reply, &parts.headers);
     if parts.method == Method::HEAD {
         // A stream that nobody reads must not stay open. What GET would send says its length all the same.
-        let length = response.body().size_hint().exact();
-        *response.body_mut() =
-            length.map_or_else(|| Body::from_stream(stream::empty::<io::Result<Bytes>>()), |_| Body::empty());
-        if let Some(length) = length {
-            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
-        }
+        *response.body_mut() = match response.body().size_hint().exact() {
+            Some(length) => {
+                response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+                Body::empty()
+            }
+            None => Body::from_stream(stream::empty::<io::Result<Bytes>>()),
+        };
     }
     Ok(response)
 }

@@ -41,7 +41,7 @@ pub use policy::{BaseUrlPattern, BaseUrlPolicy, BaseUrlRefused, InvalidPattern};
 pub use route::Providers;
 pub use script::{InvalidScript, ScriptBook};
 pub use settings::{Account, Deadlines, InvalidAccount, ProviderSettings};
-pub use step::{Finish, ProviderError, Step, Usage};
+pub use step::{Finish, ProviderError, Step, Usage, server};
 
 use futures_util::stream::BoxStream;
 

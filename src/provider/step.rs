@@ -85,7 +85,7 @@ impl ProviderError {
 }
 
 /// What may be logged of a base URL.
-pub(super) fn server(base: &Url) -> String {
+pub fn server(base: &Url) -> String {
     base.origin().ascii_serialization()
 }
 
