@@ -55,7 +55,7 @@ pub(super) fn scalar(model: &Model, name: &str, docs: TokenStream, shape: &Shape
         Shape::DateTime => quote! {
             #docs
             #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-            pub struct #ident(jiff::Timestamp);
+            pub struct #ident(i64);
             timestamp!(#ident);
         },
         Shape::Integer { min, max } => {

@@ -138,7 +138,7 @@ fn patches_tell_null_from_absent() {
 fn a_server_frame_is_written_with_its_tags() {
     let frame = ServerFrame {
         id: uuid::Uuid::from_u128(7),
-        timestamp: Timestamp::from(jiff::Timestamp::UNIX_EPOCH),
+        timestamp: Timestamp::from_ms(0),
         reply_to: None,
         seq: None,
         message: Status::from(StatusUnsubscribed { message: "done".to_owned(), data: Unsubscribed {} }).into(),

@@ -1,7 +1,7 @@
 //! Timestamps, which only the server writes. They are read back strictly, in the one form in which they are
 //! written. (The other format, `uuid`, is `uuid::Uuid` as it is.)
 
-use std::{cell::Cell, fmt, marker::PhantomData, str::FromStr};
+use std::{cell::Cell, fmt, marker::PhantomData, ops::RangeInclusive, str::FromStr};
 
 use jiff::tz::Offset;
 use serde::de::{self, Visitor};
@@ -13,18 +13,20 @@ use super::Invalid;
 #[derive(Clone, Copy)]
 pub(crate) struct Written([u8; 24]);
 
+/// The Unix milliseconds that can be written: from the year 0 to the last that jiff knows, in 9999.
+pub(crate) const SPAN: RangeInclusive<i64> = -62_167_219_200_000..=253_402_207_200_999;
+
 thread_local! {
     /// The second that was written last, and how: frames come many to a second.
-    static LAST: Cell<(i64, Written)> = Cell::new((0, Written::whole(jiff::Timestamp::UNIX_EPOCH)));
+    static LAST: Cell<(i64, Written)> = Cell::new((0, Written::whole(0)));
 }
 
 impl Written {
-    pub(crate) fn new(at: jiff::Timestamp) -> Self {
-        let ms = at.as_millisecond();
-        let (second, rest) = (ms.div_euclid(1000), ms.rem_euclid(1000) as u16);
+    pub(crate) fn new(at_ms: i64) -> Self {
+        let (second, rest) = (at_ms.div_euclid(1000), at_ms.rem_euclid(1000) as u16);
         let (last, mut written) = LAST.get();
         if second != last {
-            written = Self::whole(at);
+            written = Self::whole(second);
             LAST.set((second, written));
         }
         for (place, value) in written.0[20..23].iter_mut().zip([rest / 100, rest / 10 % 10, rest % 10]) {
@@ -33,8 +35,8 @@ impl Written {
         written
     }
 
-    fn whole(at: jiff::Timestamp) -> Self {
-        let at = Offset::UTC.to_datetime(at);
+    fn whole(second: i64) -> Self {
+        let at = Offset::UTC.to_datetime(jiff::Timestamp::from_second(second).unwrap_or_default());
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut put = |from: usize, digits: usize, mut value: u32| {
             for place in text[from..from + digits].iter_mut().rev() {
@@ -76,19 +78,18 @@ impl<T: FromStr<Err = Invalid>> Visitor<'_> for TimeVisitor<T> {
     }
 }
 
-/// Completes a generated `struct Name(jiff::Timestamp)`: RFC 3339, UTC, milliseconds.
+/// Completes a generated `struct Name(i64)`, which holds Unix milliseconds: RFC 3339, UTC, milliseconds.
 macro_rules! timestamp {
     ($name:ident) => {
         impl $name {
-            pub const fn get(self) -> jiff::Timestamp {
-                self.0
+            /// A time that cannot be written becomes 1970.
+            pub fn from_ms(at_ms: i64) -> Self {
+                Self(if $crate::protocol::timestamp::SPAN.contains(&at_ms) { at_ms } else { 0 })
             }
-        }
 
-        /// Cuts to milliseconds, so that what is kept is what is written.
-        impl From<jiff::Timestamp> for $name {
-            fn from(at: jiff::Timestamp) -> Self {
-                Self(jiff::Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at))
+            /// Unix milliseconds.
+            pub const fn ms(self) -> i64 {
+                self.0
             }
         }
 
@@ -103,12 +104,9 @@ macro_rules! timestamp {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 let invalid = || Invalid::new("format", "date-time");
                 let at: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
+                let at = Self::from_ms(at.as_millisecond());
                 // jiff reads many more forms than RFC 3339 has.
-                if $crate::protocol::timestamp::Written::new(at).as_str() == text {
-                    Ok(Self(at))
-                } else {
-                    Err(invalid())
-                }
+                if $crate::protocol::timestamp::Written::new(at.0).as_str() == text { Ok(at) } else { Err(invalid()) }
             }
         }
 
@@ -141,6 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_that_can_be_written_is_known_to_jiff() {
+        assert_eq!(*SPAN.end(), jiff::Timestamp::MAX.as_millisecond());
+        assert_eq!(Written::new(*SPAN.start()).as_str(), "0000-01-01T00:00:00.000Z");
+        assert_eq!(Written::new(*SPAN.end()).as_str(), "9999-12-30T22:00:00.999Z");
+    }
+
+    #[test]
     fn a_time_is_written_as_jiff_writes_it() {
         for ms in [
             0,
@@ -158,7 +163,7 @@ mod tests {
             253_402_207_199_999,
         ] {
             let at = jiff::Timestamp::from_millisecond(ms).unwrap();
-            assert_eq!(Written::new(at).as_str(), format!("{at:.3}"));
+            assert_eq!(Written::new(ms).as_str(), format!("{at:.3}"));
         }
     }
 }

@@ -157,5 +157,5 @@ pub fn error(code: &str, retryable: bool) -> Value {
 }
 
 fn now() -> String {
-    Timestamp::from(jiff::Timestamp::now()).to_string()
+    Timestamp::from_ms(jiff::Timestamp::now().as_millisecond()).to_string()
 }

@@ -4,13 +4,14 @@
 //! (`readers.rs`). WAL with `synchronous=FULL`: what is answered is on disk.
 
 mod backup;
-mod checksum;
 mod commit;
 mod data_dir;
 mod directory;
+mod formats;
 mod keys;
 mod readers;
 mod records;
+mod run;
 mod schema;
 pub(in crate::log) mod source;
 mod tidy;

@@ -1,11 +1,12 @@
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use uuid::Uuid;
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{checksum::checksum, keys, seq_of, sql};
-use crate::log::{Append, Appended, Draft, Error, Head, Limit, Page, Record, SecretWrite, Snapshot, WorldId};
+use super::run::{self, place};
+use super::{keys, seq_of, sql};
+use crate::log::{Append, Appended, Error, Head, Limit, Page, Record, SecretWrite, Snapshot, WorldId};
 
 /// What the writer has to know of a world.
 pub(super) struct World {
@@ -33,7 +34,7 @@ pub(super) fn append(conn: &Connection, append: &Append, keys_since_ms: i64) -> 
     if head.head != append.expected_head {
         return Ok(Appended::Conflict { head: head.head });
     }
-    let head = insert(conn, num, head.head, &append.drafts)?;
+    let head = run::insert(conn, num, head.head, &append.drafts)?;
     conn.prepare_cached("UPDATE worlds SET head = ?2, busy = ?3 WHERE num = ?1")?.execute(params![
         num,
         sql(head),
@@ -49,24 +50,6 @@ pub(super) fn append(conn: &Connection, append: &Append, keys_since_ms: i64) -> 
         write_secret(conn, num, secret)?;
     }
     Ok(Appended::Done { head })
-}
-
-/// Where a record stands in the table of all events: 32 bits of world, 32 bits of `seq`.
-pub(super) fn place(num: i64, seq: u64) -> i64 {
-    (num << 32) | i64::from(u32::try_from(seq).unwrap_or(u32::MAX))
-}
-
-/// Writes the drafts behind `head`; answers the new head.
-pub(super) fn insert(conn: &Connection, num: i64, mut head: u64, drafts: &[Draft]) -> Result<u64, Error> {
-    let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for draft in drafts {
-        head += 1;
-        // A log of 2^32 records would be refused here, as the last place is taken.
-        let place = place(num, head);
-        let sum = checksum(place, draft.id.as_bytes(), draft.at_ms, &draft.body);
-        insert.execute(params![place, draft.id.as_bytes(), draft.at_ms, &draft.body[..], sum])?;
-    }
-    Ok(head)
 }
 
 pub(super) fn write_secret(conn: &Connection, num: i64, write: &SecretWrite) -> Result<(), Error> {
@@ -85,58 +68,74 @@ pub(super) fn write_secret(conn: &Connection, num: i64, write: &SecretWrite) -> 
 
 pub(super) fn read(conn: &Connection, id: WorldId, after: u64, limit: Limit) -> Result<Page, Error> {
     let World { num, head: Head { head, floor, .. } } = world(conn, id)?;
-    let records = if after < floor {
-        Vec::new()
-    } else {
-        let select = "SELECT place, id, at_ms, body, sum FROM events
-                      WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
-        let records = collect(conn, select, place(num, after), place(num, head), limit)?;
-        let dense = records.iter().zip(after.saturating_add(1)..).all(|(record, seq)| record.seq == seq);
-        if !dense || (records.is_empty() && after < head) {
-            return Err(damaged(place(num, after.saturating_add(1))));
-        }
-        records
-    };
+    let wanted = after.saturating_add(1)..=head;
+    let records = if after < floor { Vec::new() } else { collect(conn, num, wanted, Order::OldestFirst, limit)? };
     Ok(Page { records, head, floor })
 }
 
 pub(super) fn read_before(conn: &Connection, id: WorldId, before: u64, limit: Limit) -> Result<Page, Error> {
     let World { num, head: Head { head, floor, .. } } = world(conn, id)?;
     // Below the floor there may be records that are not yet removed.
-    let select = "SELECT place, id, at_ms, body, sum FROM events
-                  WHERE place > ?1 AND place < ?2 ORDER BY place DESC LIMIT ?3";
-    let mut records = collect(conn, select, place(num, floor), place(num, before), limit)?;
+    let wanted = floor + 1..=head.min(before.saturating_sub(1));
+    let mut records = collect(conn, num, wanted, Order::NewestFirst, limit)?;
     records.reverse();
     Ok(Page { records, head, floor })
 }
 
-fn collect(conn: &Connection, select: &str, from: i64, to: i64, limit: Limit) -> Result<Vec<Record>, Error> {
-    let mut select = conn.prepare_cached(select)?;
-    let count = i64::try_from(limit.records.max(1)).unwrap_or(i64::MAX);
-    let mut rows = select.query([from, to, count])?;
-    let (mut records, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let (place, record) = (row.get(0)?, record(row)?);
-        let sum: Option<i64> = row.get(4)?;
-        if sum.is_some_and(|sum| sum != checksum(place, record.id.as_bytes(), record.at_ms, &record.body)) {
-            return Err(damaged(place));
-        }
-        bytes += record.body.len();
-        if bytes > limit.bytes && !records.is_empty() {
-            break;
-        }
-        records.push(record);
-    }
-    Ok(records)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    Ok(Record {
-        seq: seq_of(row, 0)? & u64::from(u32::MAX),
-        id: Uuid::from_bytes(row.get(1)?),
-        at_ms: row.get(2)?,
-        body: Bytes::from(row.get::<_, Vec<u8>>(3)?),
-    })
+/// The wanted records in this order, as many as the limit allows and one at least. They must all be there.
+fn collect(
+    conn: &Connection,
+    num: i64,
+    wanted: RangeInclusive<u64>,
+    order: Order,
+    limit: Limit,
+) -> Result<Vec<Record>, Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (first, last) = (place(num, *wanted.start()), place(num, *wanted.end()));
+    let mut select = conn.prepare_cached(match order {
+        Order::OldestFirst => "SELECT place, records, sum FROM runs WHERE place BETWEEN ?1 AND ?2 ORDER BY place",
+        Order::NewestFirst => "SELECT place, records, sum FROM runs WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC",
+    })?;
+    // The last wanted record may be in the middle of a run.
+    let end = conn
+        .prepare_cached("SELECT min(place) FROM runs WHERE place BETWEEN ?1 AND ?2")?
+        .query_row([last, place(num, u64::MAX)], |row| row.get::<_, Option<i64>>(0))?;
+    let mut rows = select.query([first, end.unwrap_or(last)])?;
+    let (mut records, mut bytes, mut numbers) = (Vec::new(), 0, wanted.clone());
+    let mut expected = || if order == Order::OldestFirst { numbers.next() } else { numbers.next_back() };
+    loop {
+        if records.len() >= limit.records.max(1) {
+            return Ok(records);
+        }
+        let Some(row) = rows.next()? else { break };
+        let at = row.get(0)?;
+        let mut run = run::unpack(at, row.get(1)?, row.get(2)?).ok_or_else(|| damaged(at))?;
+        if order == Order::NewestFirst {
+            run.reverse();
+        }
+        for record in run.into_iter().filter(|record| wanted.contains(&record.seq)) {
+            if let Some(missing) = expected().filter(|seq| *seq != record.seq) {
+                return Err(damaged(place(num, missing)));
+            }
+            bytes += record.body.len();
+            if !records.is_empty() && (records.len() >= limit.records || bytes > limit.bytes) {
+                return Ok(records);
+            }
+            records.push(record);
+        }
+    }
+    match expected() {
+        Some(missing) => Err(damaged(place(num, missing))),
+        None => Ok(records),
+    }
 }
 
 pub(super) fn save_snapshot(conn: &Connection, id: WorldId, snapshot: &Snapshot) -> Result<(), Error> {
@@ -157,11 +156,11 @@ pub(super) fn latest_snapshot(conn: &Connection, id: WorldId) -> Result<Option<S
         .prepare_cached("SELECT seq, body, sum FROM snapshots WHERE world = ?1")?
         .query_row([num], |r| {
             let snapshot = Snapshot { seq: seq_of(r, 0)?, body: Bytes::from(r.get::<_, Vec<u8>>(1)?) };
-            Ok((snapshot, r.get::<_, Option<i64>>(2)?))
+            Ok((snapshot, r.get::<_, i64>(2)?))
         })
         .optional()?;
     let Some((snapshot, sum)) = found else { return Ok(None) };
-    if sum.is_some_and(|sum| sum != sum_of(num, &snapshot)) {
+    if sum != sum_of(num, &snapshot) {
         // The log says the same, as long as it reaches back.
         tracing::error!(world = %id, "snapshot is damaged, not used");
         return Ok(None);
@@ -170,7 +169,7 @@ pub(super) fn latest_snapshot(conn: &Connection, id: WorldId) -> Result<Option<S
 }
 
 fn sum_of(num: i64, snapshot: &Snapshot) -> i64 {
-    checksum(place(num, snapshot.seq), &[], 0, &snapshot.body)
+    run::checksum(place(num, snapshot.seq), &snapshot.body)
 }
 
 /// A record is not what was written, or is not there.

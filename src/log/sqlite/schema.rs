@@ -3,17 +3,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::OpenError;
+use super::{OpenError, formats};
 
 /// "AWLG": tells our database from any other SQLite file.
 const APPLICATION_ID: i32 = 0x4157_4c47;
 
-/// Raised by one with each change of the tables below; `open` then migrates, step by step.
-pub(super) const VERSION: i32 = 2;
-
-/// What makes a database of version 1 one of version 2: records and snapshots get a checksum. Those that are there have
-/// none, and are believed.
-const FROM_1: &str = "ALTER TABLE events ADD COLUMN sum INTEGER; ALTER TABLE snapshots ADD COLUMN sum INTEGER;";
+/// Raised by one with each change of the tables below; `open` then takes over what is older (`formats.rs`).
+pub(super) const VERSION: i32 = 3;
 
 /// A whole check costs a read of the whole file: done up to this size, in bytes.
 const CHECK_UP_TO: u64 = 32 * 1024 * 1024;
@@ -23,10 +19,6 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `worlds.num` is the small number that stands for a world in every other table; it is never
 /// reused, so that what `trash` still has to remove cannot belong to a newer world.
-///
-/// `events.place` is the world's number and the `seq` in one integer (`records::place`). A table
-/// keyed by both `WITHOUT ROWID` moves every body above 1 KB to a page of its own: three times the
-/// size, measured with bodies of 1.5 KB.
 const TABLES: &str = "
 CREATE TABLE installation(
   one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -67,14 +59,6 @@ CREATE TABLE worlds(
 CREATE INDEX worlds_busy ON worlds(id) WHERE busy;
 CREATE INDEX worlds_ephemeral ON worlds(id) WHERE NOT persistent;
 
-CREATE TABLE events(
-  place INTEGER PRIMARY KEY,
-  id BLOB NOT NULL,
-  at_ms INTEGER NOT NULL,
-  body BLOB NOT NULL,
-  sum INTEGER
-) STRICT;
-
 CREATE TABLE keys(
   world INTEGER NOT NULL,
   key TEXT NOT NULL,
@@ -97,13 +81,26 @@ CREATE TABLE snapshots(
   world INTEGER PRIMARY KEY REFERENCES worlds ON DELETE CASCADE,
   seq INTEGER NOT NULL,
   body BLOB NOT NULL,
-  sum INTEGER
+  sum INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE trash(
   world INTEGER PRIMARY KEY,
   upto INTEGER NOT NULL,
   whole INTEGER NOT NULL
+) STRICT;
+";
+
+/// `runs.place` is the world's number and the `seq` of the run's last record in one integer
+/// (`run::place`). The rows themselves lie in the order in which they were written: whatever many
+/// worlds commit together fills one page after the other. A table in the order of the worlds would
+/// have each of them change pages of its own, two to three with each message.
+pub(super) const RUNS: &str = "
+CREATE TABLE runs(
+  num INTEGER PRIMARY KEY,
+  place INTEGER NOT NULL UNIQUE,
+  records BLOB NOT NULL,
+  sum INTEGER NOT NULL
 ) STRICT;
 ";
 
@@ -183,8 +180,8 @@ pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(OpenError::NoRandomness)?;
         create(&conn, &key).map_err(failed)?;
-    } else if version == 1 {
-        migrate(&conn).map_err(failed)?;
+    } else if version < VERSION {
+        formats::take_over(&conn, version).map_err(failed)?;
     }
     // A file that only lets itself be read is found here, not at the first append.
     conn.execute("UPDATE installation SET probed_ms = probed_ms + 1", []).map_err(failed)?;
@@ -194,15 +191,9 @@ pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
 fn create(conn: &Connection, installation_key: &[u8; 32]) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(RUNS)?;
     tx.execute("INSERT INTO installation VALUES (1, ?1, 0)", [installation_key])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", VERSION)?;
-    tx.commit()
-}
-
-fn migrate(conn: &Connection) -> rusqlite::Result<()> {
-    let tx = conn.unchecked_transaction()?;
-    tx.execute_batch(FROM_1)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     tx.commit()
 }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::records::place;
+use super::run::place;
 
 /// Rows removed in one transaction, so that no append waits long behind it.
 const STEP: i64 = 200;
@@ -65,9 +65,10 @@ impl Tidy {
 }
 
 fn empty(conn: &Connection, world: i64, upto: u64, whole: bool) -> rusqlite::Result<()> {
-    let records = conn
+    // A run that reaches beyond `upto` stays until the floor has passed it.
+    let runs = conn
         .prepare_cached(
-            "DELETE FROM events WHERE place IN (SELECT place FROM events
+            "DELETE FROM runs WHERE num IN (SELECT num FROM runs
                WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3)",
         )?
         .execute([place(world, 0), place(world, upto), STEP])?;
@@ -80,7 +81,7 @@ fn empty(conn: &Connection, world: i64, upto: u64, whole: bool) -> rusqlite::Res
     } else {
         0
     };
-    if records.max(keys) < STEP as usize {
+    if runs.max(keys) < STEP as usize {
         conn.prepare_cached("DELETE FROM trash WHERE world = ?1")?.execute([world])?;
     }
     Ok(())

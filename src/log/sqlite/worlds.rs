@@ -1,7 +1,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{keys, records, seq_of, sql, users};
+use super::{keys, records, run, seq_of, sql, users};
 use crate::log::{CreatedWorld, Error, Head, NewWorld, Secret, WorldEntry, WorldId};
 
 /// Rows that `entry` reads; a `WHERE` follows.
@@ -44,7 +44,7 @@ pub(super) fn create(conn: &Connection, new: &NewWorld) -> Result<CreatedWorld, 
         sql(new.drafts.len() as u64),
     ])?;
     let num = conn.last_insert_rowid();
-    records::insert(conn, num, 0, &new.drafts)?;
+    run::insert(conn, num, 0, &new.drafts)?;
     if let Some(key) = &new.key {
         keys::insert(conn, num, key)?;
     }

@@ -1,5 +1,6 @@
 mod crash;
 mod faults;
+mod formats;
 mod group_commit;
 mod opening;
 
