@@ -11,7 +11,8 @@ HEAD = """# Performance
 Written by `benches/run.py` on {date}; not by hand. The prose is `benches/notes.md`.
 
 {machine}. {versions}.
-{repetitions} repetitions, those of all servers interleaved; medians, and smallest to largest in brackets. {minutes} minutes.
+{repetitions} repetitions (of echoes and handshakes, which vary most, twice as many; of what takes long, three fifths), those
+of all servers interleaved; medians, and smallest to largest in brackets. {minutes} minutes.
 
 The unit is **the server's CPU time for each message**: user and system time of the process, all threads, over what it did. The
 server has one core and its clients have the other. Rates would say more about the clients; and only ratios within one

@@ -50,6 +50,11 @@ impl Connection {
             self.answer_all(&mut requests).await?;
         }
         handled?;
+        // Who sends much at once can wait a moment: when other connections are served first, all answers go out in a
+        // row, and a process that they go to is woken once and not for each.
+        if messages > 1 {
+            tokio::task::yield_now().await;
+        }
         // What the requests caused goes out behind their answers, in the same flush.
         match deliveries(&mut self.session).now_or_never() {
             Some(batch) => self.deliver(batch).await,
