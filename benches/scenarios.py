@@ -175,7 +175,7 @@ def make_history(server, length):
     ask("PUT", "/worlds/seed", '{"templateName": "quiet", "persistent": true}', **known, **as_json)
     say("seed")
     head, created, *spoken = ask("GET", "/worlds/seed/export", **known).splitlines()
-    lines = [head, created]
+    lines = [json.dumps({**json.loads(head), "head": length}), created]
     for at in range(length - 1):
         record = json.loads(spoken[at % len(spoken)])
         record.update(seq=at + 2, id=str(uuid.uuid4()))
