@@ -5,8 +5,10 @@ use super::*;
 pub(crate) async fn reads_keep_their_limits(opened: Opened) {
     let store = opened.store;
     let world = make_world(&*store).await;
-    let bodies = (0..10).map(|_| draft(vec![b'x'; 100])).collect();
-    done(&*store, append(world, 0, bodies)).await;
+    for (head, count) in [(0, 1), (1, 4), (5, 3), (8, 2)] {
+        let bodies = (0..count).map(|_| draft(vec![b'x'; 100])).collect();
+        done(&*store, append(world, head, bodies)).await;
+    }
     let limit = |records, bytes| Limit { records, bytes };
     // after, limit, expected
     for (after, limit, expected) in [

@@ -78,7 +78,7 @@ pub enum OpenError {
     Older { path: PathBuf, found: i32, known: i32 },
     #[error("there is no database in {}", path.display())]
     NoDatabase { path: PathBuf },
-    #[error("failed to open {}", path.display())]
+    #[error("failed to open {}: {source}", path.display())]
     Storage { path: PathBuf, source: rusqlite::Error },
     #[error("failed to start the writing thread")]
     NoThread(#[source] std::io::Error),
@@ -98,8 +98,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the data directory for this process alone. Blocks for some milliseconds; the number
-    /// of worlds does not matter.
+    /// Opens the data directory for this process alone. Blocks for some milliseconds; the number of worlds does not
+    /// matter, unless what is there is of an older format.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let dir = data_dir::DataDir::hold(&options.dir)?;
         let database = dir.database().to_owned();

@@ -1,10 +1,9 @@
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::run::{self, place};
+use super::run::{self, damaged, place};
 use super::{keys, seq_of, sql};
 use crate::log::{Append, Appended, Error, Head, Limit, Page, Record, SecretWrite, Snapshot, WorldId};
 
@@ -112,6 +111,7 @@ fn collect(
     let (mut records, mut bytes, mut numbers) = (Vec::new(), 0, wanted.clone());
     let mut expected = || if order == Order::OldestFirst { numbers.next() } else { numbers.next_back() };
     loop {
+        // What is not wanted any more may be damaged.
         if records.len() >= limit.records.max(1) {
             return Ok(records);
         }
@@ -122,11 +122,13 @@ fn collect(
             run.reverse();
         }
         for record in run.into_iter().filter(|record| wanted.contains(&record.seq)) {
-            if let Some(missing) = expected().filter(|seq| *seq != record.seq) {
-                return Err(damaged(place(num, missing)));
+            let next = expected();
+            if next != Some(record.seq) {
+                return Err(damaged(place(num, next.unwrap_or(record.seq))));
             }
             bytes += record.body.len();
-            if !records.is_empty() && (records.len() >= limit.records || bytes > limit.bytes) {
+            let enough = records.len() >= limit.records || bytes > limit.bytes;
+            if enough && !records.is_empty() {
                 return Ok(records);
             }
             records.push(record);
@@ -170,18 +172,6 @@ pub(super) fn latest_snapshot(conn: &Connection, id: WorldId) -> Result<Option<S
 
 fn sum_of(num: i64, snapshot: &Snapshot) -> i64 {
     run::checksum(place(num, snapshot.seq), &snapshot.body)
-}
-
-/// A record is not what was written, or is not there.
-#[derive(Debug, thiserror::Error)]
-#[error("record {seq} of world number {num} is damaged; restore the database from a backup")]
-struct Damaged {
-    num: i64,
-    seq: i64,
-}
-
-fn damaged(place: i64) -> Error {
-    Error::Storage(Arc::new(Damaged { num: place >> 32, seq: place & i64::from(u32::MAX) }))
 }
 
 /// Raises the floor at once and leaves the removal to [`super::tidy`], in small steps: deleting a

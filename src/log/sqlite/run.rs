@@ -1,11 +1,13 @@
-//! A run: records that were appended together, as one row. A message is several records; a row for each would cost as
-//! many insertions, entries of the index and checksums.
+//! A run: records that were appended together, as one row, or as few as hold them. A message is several records; a row
+//! for each would cost as many insertions, entries of the index and checksums.
+
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use crate::log::{Draft, Record};
+use crate::log::{Draft, Error, Record};
 
 /// Bytes after which another row is begun, so that a page of history does not read megabytes for a few records.
 const FULL: usize = 16 * 1024;
@@ -19,22 +21,34 @@ pub(super) fn place(num: i64, seq: u64) -> i64 {
     (num << 32) | i64::from(u32::try_from(seq).unwrap_or(u32::MAX))
 }
 
-pub(super) fn seq_at(place: i64) -> u64 {
+fn seq_at(place: i64) -> u64 {
     place.cast_unsigned() & u64::from(u32::MAX)
 }
 
-/// Writes the drafts behind `head`; answers the new head.
-pub(super) fn insert(conn: &Connection, num: i64, mut head: u64, mut drafts: &[Draft]) -> rusqlite::Result<u64> {
-    let mut insert = conn.prepare_cached("INSERT INTO runs(place, records, sum) VALUES (?1, ?2, ?3)")?;
+/// Writes the drafts behind `head`; answers the new head. Where something stands already, the head is damaged.
+pub(super) fn insert(conn: &Connection, num: i64, mut head: u64, mut drafts: &[Draft]) -> Result<u64, Error> {
     while !drafts.is_empty() {
         let (run, rest) = first(drafts);
-        drafts = rest;
+        let (from, end) = (place(num, head + 1), place(num, u64::MAX));
         head += run.len() as u64;
-        // A log of 2^32 records would be refused here, as the last place is taken.
-        let (place, packed) = (place(num, head), pack(run));
-        insert.execute(params![place, packed, checksum(place, &packed)])?;
+        let taken = conn
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE place BETWEEN ?1 AND ?2)")?
+            .query_row([from, end], |row| row.get(0))?;
+        if taken || head >= u64::from(u32::MAX) {
+            return Err(damaged(from));
+        }
+        write(conn, place(num, head), run)?;
+        drafts = rest;
     }
     Ok(head)
+}
+
+/// Writes one row; its last record stands at `place`.
+pub(super) fn write(conn: &Connection, place: i64, run: &[Draft]) -> rusqlite::Result<()> {
+    let packed = pack(run);
+    let mut insert = conn.prepare_cached("INSERT INTO runs(place, records, sum) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![place, packed, checksum(place, &packed)])?;
+    Ok(())
 }
 
 /// What goes into one row, and what remains.
@@ -82,6 +96,18 @@ pub(super) fn unpack(place: i64, packed: Vec<u8>, sum: i64) -> Option<Vec<Record
         record.seq = seq;
     }
     Some(records)
+}
+
+/// A record is not what was written, or is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("record {seq} of world number {num} is damaged; restore the database from a backup")]
+struct Damaged {
+    num: i64,
+    seq: u64,
+}
+
+pub(super) fn damaged(place: i64) -> Error {
+    Error::Storage(Arc::new(Damaged { num: place >> 32, seq: seq_at(place) }))
 }
 
 /// What a row amounts to, so that a bit that flips on the disk is noticed: SQLite checks its structure, not what stands

@@ -168,8 +168,8 @@ fn recognise(conn: &Connection, database: &Path) -> Result<(bool, i32), OpenErro
     Ok((empty, version))
 }
 
-/// The first connection: recognises the database, checks it, makes or refuses its tables. No work
-/// here grows with the number of worlds.
+/// The first connection: recognises the database, checks it, makes or refuses its tables. No work here grows with the
+/// number of worlds, but taking over an older format.
 pub(super) fn open(database: &Path) -> Result<Connection, OpenError> {
     let failed = |error| refusal(database, error);
     let conn = connect(database).map_err(failed)?;

@@ -83,7 +83,9 @@ async fn appends_until_it_is_killed() {
         worlds.spawn(async move {
             let mut head = 0;
             loop {
-                let drafts: Vec<_> = (0..DRAFTS).map(|_| draft("{}")).collect();
+                // The first fills a row, so that an append is two.
+                let size = |n| if n == 0 { 16 * 1024 } else { 2 };
+                let drafts: Vec<_> = (0..DRAFTS).map(|n| draft(vec![b'x'; size(n)])).collect();
                 let id = drafts[DRAFTS - 1].id;
                 let key = KeyWrite {
                     user: "u".into(),

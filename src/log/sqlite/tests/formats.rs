@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use super::open;
+use super::{OpenError, eventually, open};
 use crate::log::contract::{append, draft, make_world, whole};
 use crate::log::sqlite::run::unpack;
 use crate::log::{Limit, Snapshot, WorldLog};
@@ -50,6 +50,12 @@ fn age(conn: &Connection, version: i32) -> rusqlite::Result<()> {
         conn.query_row("SELECT world, seq, body FROM snapshots", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     let whole = [&((world << 32) + seq).to_le_bytes()[..], &0i64.to_le_bytes(), &body].concat();
     conn.execute("UPDATE snapshots SET sum = ?1", [fnv(&whole)])?;
+    // Below the floor, and not yet removed.
+    conn.execute("INSERT OR REPLACE INTO trash VALUES (?1, 4, FALSE)", [world])?;
+    for seq in 1..=4 {
+        let older = "INSERT OR IGNORE INTO events VALUES (?1, zeroblob(16), 0, zeroblob(9), 0)";
+        conn.execute(older, [(world << 32) + seq])?;
+    }
     if version == 1 {
         conn.execute_batch("ALTER TABLE events DROP COLUMN sum; ALTER TABLE snapshots DROP COLUMN sum;")?;
     }
@@ -89,6 +95,12 @@ async fn an_older_format_is_taken_over() {
         let store = open(dir.path()).unwrap();
         store.append(append(worlds[1], 24, vec![draft("{}")])).await.unwrap();
         assert_eq!(whole(&store, worlds[1]).await.len(), 25, "and goes on");
+        let left = "SELECT (SELECT count(*) FROM trash) + (SELECT count(*) FROM runs WHERE place <= (1 << 32) + 4)";
+        eventually("what is below the floor is removed", async || {
+            let read = store.reading(move |conn| Ok(conn.query_row(left, [], |row| row.get::<_, i64>(0))?));
+            read.await.unwrap() == 0
+        })
+        .await;
     }
 }
 
@@ -112,4 +124,32 @@ async fn what_was_damaged_stays_damaged() {
     let why = std::error::Error::source(&error).unwrap().to_string();
     assert!(why.starts_with("record 3 of world number 1 is damaged"), "{why}");
     assert_eq!(store.latest_snapshot(world).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_over_stays_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let database = dir.path().join("log.db");
+    let store = open(dir.path()).unwrap();
+    let world = make_world(&store).await;
+    store.append(append(world, 0, (0..5).map(|_| draft("{}")).collect())).await.unwrap();
+    store.save_snapshot(world, Snapshot { seq: 5, body: "state".into() }).await.unwrap();
+    let before = whole(&store, world).await;
+    store.close().await.unwrap();
+    let conn = Connection::open(&database).unwrap();
+    age(&conn, 2).unwrap();
+    // Met when the records have been written already.
+    let trap = "CREATE TRIGGER trap BEFORE UPDATE ON snapshots BEGIN SELECT RAISE(ABORT, 'it is a trap'); END";
+    conn.execute_batch(trap).unwrap();
+    drop(conn);
+    for _ in 0..2 {
+        let error = open(dir.path()).err().expect("it is refused");
+        assert!(matches!(error, OpenError::Storage { .. }) && error.to_string().ends_with("it is a trap"), "{error}");
+    }
+    let conn = Connection::open(&database).unwrap();
+    let version: i32 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+    conn.execute_batch("DROP TRIGGER trap").unwrap();
+    drop(conn);
+    assert_eq!(whole(&open(dir.path()).unwrap(), world).await, before);
 }

@@ -3,6 +3,7 @@ mod faults;
 mod formats;
 mod group_commit;
 mod opening;
+mod rows;
 
 mod contracted {
     super::contract::contract_tests!(super::fresh);
