@@ -6470,7 +6470,7 @@ json_schema!(TextOffset);
 
 /// A moment: RFC 3339 in UTC with milliseconds, such as `2026-01-15T10:00:00.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(jiff::Timestamp);
+pub struct Timestamp(i64);
 
 timestamp!(Timestamp);
 
