@@ -51,8 +51,9 @@ fn age(conn: &Connection, version: i32) -> rusqlite::Result<()> {
     let whole = [&((world << 32) + seq).to_le_bytes()[..], &0i64.to_le_bytes(), &body].concat();
     conn.execute("UPDATE snapshots SET sum = ?1", [fnv(&whole)])?;
     // Below the floor, and not yet removed.
-    conn.execute("INSERT OR REPLACE INTO trash VALUES (?1, 4, FALSE)", [world])?;
-    for seq in 1..=4 {
+    conn.execute("INSERT OR REPLACE INTO trash SELECT num, floor, FALSE FROM worlds WHERE floor > 0", [])?;
+    let floor: i64 = conn.query_row("SELECT floor FROM worlds WHERE num = ?1", [world], |row| row.get(0))?;
+    for seq in 1..=floor {
         let older = "INSERT OR IGNORE INTO events VALUES (?1, zeroblob(16), 0, zeroblob(9), 0)";
         conn.execute(older, [(world << 32) + seq])?;
     }
