@@ -6,7 +6,14 @@
 //! cargo run --example instructions -- decode 100
 //! ```
 
-use std::{hint::black_box, process::ExitCode, sync::Arc};
+use std::{
+    hint::black_box,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use agent_world::{
     protocol::{
@@ -15,7 +22,7 @@ use agent_world::{
         StatusCancelled, StatusMessageAccepted, StatusSubscribed, StatusUnsubscribed, Validate, WorldName, WorldReload,
         WorldReloaded, WorldSelect, WorldSelected, codec, dispatch,
     },
-    world::{Event, Filter, Hub, Outbox, publish, timestamp},
+    world::{Batch, Event, Filter, Hub, Outbox, Outlet, publish, timestamp},
 };
 use futures_util::FutureExt;
 use uuid::Uuid;
@@ -106,8 +113,23 @@ fn encode(rounds: u64) {
     }
 }
 
-/// One message, made into a frame and taken by fifty subscribers.
+/// Counts the bytes of the frames that it is given.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Outlet for Counting {
+    fn put(&self, batch: &Batch, _: bool) -> bool {
+        let frames = batch.wire(|texts| texts.flatten().copied().collect());
+        self.0.fetch_add(frames.len(), Ordering::Relaxed);
+        true
+    }
+}
+
+/// One message, made into a frame and taken by fifty subscribers; another is written for as many that wait.
 fn fan_out(rounds: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let _entered = runtime.enter();
+    let outlet = Arc::new(Counting::default());
     let world = WorldName::new("my-world").expect("a name");
     let id = MessageId::new("01938a6e-0000-7000-8000-000000000001").expect("an id");
     let event = Event::Message {
@@ -124,11 +146,21 @@ fn fan_out(rounds: u64) {
     for outbox in &outboxes {
         assert!(hub.go_live(outbox, 0), "nothing was published yet");
     }
-    for seq in 1..=rounds {
-        let push = publish(&world, seq, Uuid::from_u128(1), 1_768_471_200_000, &event).expect("clients see messages");
-        hub.publish(seq, vec![(seq, push)], None);
+    for round in 1..=rounds {
+        let make = |seq| {
+            let push = publish(&world, seq, Uuid::from_u128(1), 1_768_471_200_000, &event);
+            vec![(seq, push.expect("clients see messages"))]
+        };
+        hub.publish(round * 2 - 1, make(round * 2 - 1), None);
         for outbox in &outboxes {
             assert_eq!(black_box(outbox.take(256)).0.len(), 1);
+            outbox.lend(outlet.clone());
+        }
+        hub.publish(round * 2, make(round * 2), None);
+        runtime.block_on(tokio::task::yield_now());
+        for outbox in &outboxes {
+            assert_eq!(outbox.take_back(), Some(round * 2));
         }
     }
+    assert!(outlet.0.load(Ordering::Relaxed) > 0);
 }

@@ -57,7 +57,7 @@ pub struct Activity {
     written: AtomicU64,
     /// Whether a request was seen on this connection.
     greeted: AtomicBool,
-    /// Whether what is written waits for [`Watched::take_held`].
+    /// Whether what is written waits for [`Watched::into_parts`].
     holding: AtomicBool,
 }
 
@@ -84,6 +84,14 @@ impl Activity {
         Duration::from_nanos(self.now().saturating_sub(self.written.load(Ordering::Relaxed)))
     }
 
+    pub fn read(&self) {
+        self.read.store(self.now(), Ordering::Relaxed);
+    }
+
+    pub fn wrote(&self) {
+        self.written.store(self.now(), Ordering::Relaxed);
+    }
+
     /// `true` for the first request of the connection.
     pub fn first_request(&self) -> bool {
         !self.greeted.swap(true, Ordering::Relaxed)
@@ -108,10 +116,9 @@ impl Watched {
         Self { stream, activity, held: Vec::new() }
     }
 
-    /// What was written since [`Activity::hold`]; from here on writing is writing again.
-    pub fn take_held(&mut self) -> Vec<u8> {
-        self.activity.holding.store(false, Ordering::Relaxed);
-        std::mem::take(&mut self.held)
+    /// The stream itself, and what was written since [`Activity::hold`]. Whoever reads or writes it notes that.
+    pub fn into_parts(self) -> (TcpStream, Arc<Activity>, Vec<u8>) {
+        (self.stream, self.activity, self.held)
     }
 
     fn hold(&mut self, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
@@ -121,14 +128,9 @@ impl Watched {
         })
     }
 
-    /// Whether a read would bring something.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_read_ready(cx)
-    }
-
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(1..)) = written {
-            self.activity.written.store(self.activity.now(), Ordering::Relaxed);
+            self.activity.wrote();
         }
         written
     }
@@ -139,7 +141,7 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.activity.read.store(self.activity.now(), Ordering::Relaxed);
+            self.activity.read();
         }
         read
     }

@@ -137,7 +137,7 @@ pub struct Next {
 /// last.
 pub async fn next(subscription: &mut Subscription, root: Option<&MessageId>, to_the_end: bool) -> Next {
     let mut next = Next { events: Vec::new(), settled: false, over: false };
-    let batch = match subscription.next().await {
+    let batch = match subscription.next(None).await {
         Ok(batch) => batch,
         Err(failure) => {
             next.events.push(sse::event(None, &sse::push(ServerMessage::Error(failure.into()))));

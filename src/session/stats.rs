@@ -1,7 +1,10 @@
 //! What `/health` and `/metrics` count of the server as a whole.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -16,7 +19,8 @@ pub struct Stats {
     pub connections_active: AtomicU64,
     pub connections_total: AtomicU64,
     pub frames_in: AtomicU64,
-    pub frames_out: AtomicU64,
+    /// Shared with every connection's way out.
+    pub frames_out: Arc<AtomicU64>,
     pub frames_refused: AtomicU64,
     pub requests: AtomicU64,
     pub errors: AtomicU64,
@@ -39,7 +43,7 @@ impl Stats {
             connections_active: AtomicU64::new(0),
             connections_total: AtomicU64::new(0),
             frames_in: AtomicU64::new(0),
-            frames_out: AtomicU64::new(0),
+            frames_out: Arc::default(),
             frames_refused: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),

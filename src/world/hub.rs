@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{
-    outbox::{Batch, MadeDelta, Outbox},
+    outbox::{Batch, MadeDelta, Offered, Outbox},
     publish::{Filter, Push, delta},
     reply::{LiveReply, Stretch},
 };
@@ -13,6 +13,9 @@ use crate::protocol::{EventKind, MessageId, WorldName};
 
 /// Filters whose choice is shared by all that have them; beyond that, everybody chooses for themselves.
 const FILTERS: usize = 8;
+/// Subscribers that one task delivers to, one after the other: enough that tasks cost little beside writing, few enough
+/// that all cores take part and nobody waits long for one of them.
+const ROUND: usize = 32;
 
 /// Lock order, outermost first: a reply's text, the hub, an outbox.
 pub struct Hub {
@@ -45,6 +48,7 @@ impl Hub {
         }
         let pushes: Vec<_> = pushes.into_iter().map(|(seq, push)| (seq, Arc::new(push))).collect();
         let mut batches: Vec<(Filter, Option<Arc<Batch>>)> = Vec::new();
+        let mut waiting = Vec::new();
         inner.live.retain(|outbox| {
             let known = batches.iter().find(|(filter, _)| *filter == outbox.filter);
             let batch = match known {
@@ -57,9 +61,16 @@ impl Hub {
                     batch
                 }
             };
-            batch.is_none_or(|batch| outbox.offer(&batch))
+            match batch.map_or(Offered::Taken, |batch| outbox.offer(&batch)) {
+                Offered::Refused => return false,
+                Offered::Taken => {}
+                Offered::ToDeliver => waiting.push(outbox.clone()),
+            }
+            true
         });
         inner.replies.extend(started);
+        drop(inner);
+        deliver(waiting);
     }
 
     /// A reply runs that others started; what was said of it comes from [`Hub::publish_delta`].
@@ -138,5 +149,14 @@ impl Hub {
         inner.closed = true;
         inner.replies.clear();
         inner.live.drain(..).for_each(|outbox| outbox.close());
+    }
+}
+
+/// Delivers to those who only wait: not one task is woken for each, but one made for many.
+fn deliver(waiting: Vec<Arc<Outbox>>) {
+    let mut waiting = waiting.into_iter();
+    while waiting.len() > 0 {
+        let round: Vec<_> = waiting.by_ref().take(ROUND).collect();
+        tokio::spawn(async move { round.iter().for_each(|outbox| outbox.deliver()) });
     }
 }

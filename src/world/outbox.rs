@@ -1,6 +1,9 @@
 //! [`Outbox`]: what waits to be delivered to one subscriber. It holds shared bytes of durable events, and of a
 //! running reply at most one pending delta. Past its limit it forgets everything: the subscriber goes back to
 //! reading the log (docs/DESIGN.md, decision 9).
+//!
+//! A subscriber that only waits need not be woken for what needs no more than being written: it lends its [`Outlet`]
+//! (decision 9e).
 
 use std::{
     collections::VecDeque,
@@ -18,12 +21,22 @@ use super::{
 };
 use crate::protocol::MessageId;
 
+/// Bytes of events that go to a connection in one piece.
+const TOGETHER: usize = 32 * 1024;
+
 pub struct Outbox {
     pub filter: Filter,
     /// Bytes of queued frames past which the queue is dropped.
     limit: usize,
     queue: Mutex<Queue>,
     wake: Notify,
+}
+
+/// Where events are written for a subscriber while it waits.
+pub trait Outlet: Send + Sync {
+    /// Writes as much as goes without waiting, and keeps the rest for the subscriber. `false`: there is a rest. With
+    /// `more`, another batch follows at once, and this one may wait for it.
+    fn put(&self, batch: &Batch, more: bool) -> bool;
 }
 
 #[derive(Default)]
@@ -33,6 +46,27 @@ struct Queue {
     /// Replies with a pending delta, and whether that is a merged one.
     pending: Vec<(MessageId, bool)>,
     state: State,
+    /// Lent by a subscriber that waits. What is in the queue then, somebody is on the way to deliver.
+    outlet: Option<Arc<dyn Outlet>>,
+    /// The `seq` of the last event that went to the outlet.
+    put: Option<u64>,
+}
+
+impl Queue {
+    fn forget(&mut self, state: State) {
+        *self = Self { state, put: self.put, ..Self::default() };
+    }
+}
+
+/// What became of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// The outbox is not live (any more).
+    Refused,
+    /// The subscriber knows, or somebody is on the way already.
+    Taken,
+    /// [`Outbox::deliver`] must be called.
+    ToDeliver,
 }
 
 /// How an outbox stands to the live stream.
@@ -49,6 +83,16 @@ pub enum State {
 pub enum Item {
     Events(Arc<Batch>),
     Delta { reply: Arc<LiveReply>, made: Option<MadeDelta> },
+}
+
+impl Item {
+    /// Events that need no more than being written.
+    fn plain(&self) -> Option<&Arc<Batch>> {
+        match self {
+            Self::Events(batch) if batch.ends.is_empty() && batch.is_small() => Some(batch),
+            _ => None,
+        }
+    }
 }
 
 /// Events that were appended together and pass a filter, with the `seq` of each: chosen once for everyone who has that
@@ -70,6 +114,11 @@ impl Batch {
         let bytes = events.iter().map(|(_, push)| push.bytes.len()).sum();
         let ends = events.iter().filter_map(|(_, push)| push.ends.clone()).collect();
         (!events.is_empty()).then(|| Arc::new(Self { events, bytes, ends, wire: OnceLock::new() }))
+    }
+
+    /// Whether its frames are put together for everyone: a lot is not held for each subscriber.
+    pub fn is_small(&self) -> bool {
+        self.bytes <= TOGETHER
     }
 
     /// All frames as they stand on a connection, which the first who needs them makes for everyone.
@@ -101,29 +150,76 @@ impl Outbox {
     /// The subscriber has read the log to its end: from here on it is fed. Called under the hub's lock.
     pub(super) fn go_live(&self, replies: &[Arc<LiveReply>]) {
         let mut queue = self.queue.lock();
-        *queue = Queue { state: State::Live, ..Queue::default() };
+        queue.forget(State::Live);
         for reply in replies {
             queue.pending.push((reply.reply.message_id.clone(), true));
             queue.items.push_back(Item::Delta { reply: reply.clone(), made: None });
         }
     }
 
-    /// Offers durable events, and wakes its subscriber once. `false`: this outbox is not live (any more).
-    pub(super) fn offer(&self, batch: &Arc<Batch>) -> bool {
+    /// Offers durable events.
+    pub(super) fn offer(&self, batch: &Arc<Batch>) -> Offered {
         let mut queue = self.queue.lock();
         if queue.state != State::Live {
-            return false;
+            return Offered::Refused;
         }
+        let first = queue.items.is_empty();
         queue.bytes += batch.bytes;
         if queue.bytes > self.limit && !(queue.items.is_empty() && batch.events.len() == 1) {
-            *queue = Queue::default();
+            queue.forget(State::Behind);
         } else {
             queue.items.push_back(Item::Events(batch.clone()));
         }
-        let live = queue.state == State::Live;
+        let (live, lent) = (queue.state == State::Live, queue.outlet.is_some());
         drop(queue);
-        self.wake.notify_one();
-        live
+        match (live, lent) {
+            (_, true) if first => return Offered::ToDeliver,
+            (_, true) => {}
+            (_, false) => self.wake.notify_one(),
+        }
+        if live { Offered::Taken } else { Offered::Refused }
+    }
+
+    /// Writes what waits to the outlet, if it is still lent. The subscriber is woken for the rest, and for what needs
+    /// more than being written.
+    pub(super) fn deliver(&self) {
+        let mut queue = self.queue.lock();
+        let queue = &mut *queue;
+        let Some(outlet) = &queue.outlet else { return };
+        let mut all = true;
+        while all && let Some(batch) = queue.items.front().and_then(Item::plain).cloned() {
+            queue.items.pop_front();
+            queue.bytes = queue.bytes.saturating_sub(batch.bytes);
+            queue.put = batch.events.last().map(|(seq, _)| *seq);
+            let more = queue.items.front().is_some_and(|next| next.plain().is_some());
+            all = outlet.put(&batch, more);
+        }
+        if queue.items.is_empty() {
+            // An idle subscriber keeps no buffer.
+            queue.items = VecDeque::new();
+        } else {
+            all = false;
+        }
+        if !all {
+            queue.outlet = None;
+            self.wake.notify_one();
+        }
+    }
+
+    /// From here on, until [`Outbox::take_back`], events may be written to `outlet`; unless something waits already.
+    pub fn lend(&self, outlet: Arc<dyn Outlet>) {
+        let mut queue = self.queue.lock();
+        if queue.state == State::Live && queue.items.is_empty() {
+            queue.outlet = Some(outlet);
+        }
+    }
+
+    /// From here on only the subscriber writes. Returns the `seq` of the last event that was written to the outlet,
+    /// if one was.
+    pub fn take_back(&self) -> Option<u64> {
+        let mut queue = self.queue.lock();
+        queue.outlet = None;
+        queue.put.take()
     }
 
     /// Offers a live delta; one that waits already takes it in.
@@ -160,12 +256,12 @@ impl Outbox {
 
     /// Forgets everything: the subscriber reads the log.
     pub(super) fn fall_behind(&self) {
-        *self.queue.lock() = Queue::default();
+        self.queue.lock().forget(State::Behind);
         self.wake.notify_one();
     }
 
     pub(super) fn close(&self) {
-        *self.queue.lock() = Queue { state: State::Closed, ..Queue::default() };
+        self.queue.lock().forget(State::Closed);
         self.wake.notify_one();
     }
 

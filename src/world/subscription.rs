@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use super::{
     cell::WorldCell,
     event::Event,
-    outbox::{Batch, Item, Outbox, State},
+    outbox::{Batch, Item, Outbox, Outlet, State},
     publish::{Filter, delta, publish},
     refusal::{storage, unresumable},
     reply::LiveReply,
@@ -81,18 +81,35 @@ impl Subscription {
     }
 
     /// Waits for deliveries. Cancel-safe: nothing is taken from the world before it can be returned.
-    pub async fn next(&mut self) -> Result<Vec<Delivery>, Failure> {
+    ///
+    /// While it waits, events may be written to `outlet`, by others; when that left a rest, it may return nothing.
+    pub async fn next(&mut self, outlet: Option<&Arc<dyn Outlet>>) -> Result<Vec<Delivery>, Failure> {
+        let mut put = false;
         loop {
             // Going live may have brought something by itself: it is taken before anything is waited for.
             let was_live = !self.reading;
             let batch = if was_live { self.take() } else { self.read_on().await? };
-            if !batch.is_empty() {
+            if !batch.is_empty() || put {
                 return Ok(batch);
             }
             if was_live && !self.reading {
-                self.outbox.woken().await;
+                put = self.wait(outlet).await;
             }
         }
+    }
+
+    /// Waits until something may have come. `true` if something was written to the outlet meanwhile.
+    async fn wait(&mut self, outlet: Option<&Arc<dyn Outlet>>) -> bool {
+        let Some(outlet) = outlet else {
+            self.outbox.woken().await;
+            return false;
+        };
+        let from = self.cursor;
+        self.outbox.lend(outlet.clone());
+        let lent = Lent { outbox: &self.outbox, cursor: &mut self.cursor };
+        lent.outbox.woken().await;
+        drop(lent);
+        self.cursor > from
     }
 
     async fn read_on(&mut self) -> Result<Vec<Delivery>, Failure> {
@@ -177,6 +194,20 @@ impl Subscription {
 
     fn forget(&mut self, reply: &MessageId) {
         self.sent.retain(|(known, _)| known != reply);
+    }
+}
+
+/// An outlet is lent as long as this lives.
+struct Lent<'a> {
+    outbox: &'a Outbox,
+    cursor: &'a mut u64,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(seq) = self.outbox.take_back() {
+            *self.cursor = seq;
+        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! One WebSocket connection, from its first frame to its close: reads a frame, has the session answer it, delivers
 //! what the subscription brings, and flushes once for each wake-up (docs/PERFORMANCE.md).
 //!
-//! One task does all of it. That is what keeps an answer ahead of the pushes its request causes, and what makes a
-//! client that does not read stop only itself.
+//! One task does all of it, but that others write events to its [`Line`] while it only waits. That is what keeps an
+//! answer ahead of the pushes its request causes, and what makes a client that does not read stop only itself.
+//!
+//! [`Line`]: super::line::Line
 
 mod receive;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
@@ -17,7 +22,7 @@ use super::{
     Counted, WsState,
     deadlines::{Clock, Deadlines, Due},
     fault::fault,
-    socket::{Socket, texts},
+    socket::Socket,
 };
 use crate::{
     error::Failure,
@@ -28,11 +33,9 @@ use crate::{
     },
     session::{Revocation, Session},
     shutdown::{Phase, RETRY_AFTER_MS, Shutdown},
-    world::{Delivery, now, now_ms, timestamp},
+    world::{Delivery, Outlet, now, now_ms, timestamp},
 };
 
-/// Bytes of events that go to a connection in one piece.
-const TOGETHER: usize = 32 * 1024;
 /// How often a peer that takes nothing is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -41,6 +44,8 @@ pub struct Connection {
     counted: Counted,
     session: Session,
     socket: Socket,
+    /// Lent while this connection waits.
+    outlet: Arc<dyn Outlet>,
     peer: Peer,
     client_id: ClientId,
     clock: Clock,
@@ -62,7 +67,8 @@ pub(super) struct Over(Option<CloseCode>);
 
 impl Connection {
     pub fn new(counted: Counted, session: Session, socket: Socket, peer: Peer) -> Self {
-        Self { counted, session, socket, peer, client_id: Uuid::now_v7(), clock: Clock::new(), told: false }
+        let outlet = socket.line().clone();
+        Self { counted, session, socket, outlet, peer, client_id: Uuid::now_v7(), clock: Clock::new(), told: false }
     }
 
     /// Runs until either side ends it.
@@ -85,7 +91,7 @@ impl Connection {
         loop {
             let wake = tokio::select! {
                 message = self.socket.next() => Wake::Message(message),
-                batch = deliveries(&mut self.session) => Wake::Deliveries(batch),
+                batch = deliveries(&mut self.session, Some(&self.outlet)) => Wake::Deliveries(batch),
                 () = &mut timer => Wake::Timer,
                 (reached, shutdown) = &mut phase => {
                     phase.set(next_phase(shutdown));
@@ -166,14 +172,12 @@ impl Connection {
 
     /// Adds a frame for this connection to the next flush.
     fn make(&mut self, frame: &ServerFrame) -> Result<(), Over> {
-        self.state().app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
-        self.socket.text_of(|text| codec::encode_into(frame, text)).map_err(|error| Over(fault(&error)))
+        self.socket.line().text_of(|text| codec::encode_into(frame, text)).map_err(|error| Over(fault(&error)))
     }
 
     /// Adds encoded bytes to the next flush.
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Over> {
-        self.state().app.stats.frames_out.fetch_add(1, Ordering::Relaxed);
-        self.socket.text(bytes).map_err(|error| Over(fault(&error)))
+        self.socket.line().text(bytes).map_err(|error| Over(fault(&error)))
     }
 
     /// Writes what waits, as long as the peer takes a byte now and then.
@@ -208,15 +212,11 @@ impl Connection {
         for delivery in batch {
             match delivery {
                 // What everybody gets is put into frames once for all, unless it is a lot to hold for each of them.
-                Delivery::Events(batch) if batch.bytes <= TOGETHER => {
-                    let count = batch.events.len() as u64;
-                    self.state().app.stats.frames_out.fetch_add(count, Ordering::Relaxed);
-                    self.socket.framed(batch.wire(texts));
-                }
+                Delivery::Events(batch) if batch.is_small() => self.socket.line().batch(&batch),
                 Delivery::Events(batch) => {
                     for (_, push) in &batch.events {
                         self.feed(&push.bytes)?;
-                        if self.socket.is_full() {
+                        if self.socket.line().is_full() {
                             self.flush().await?;
                         }
                     }
@@ -231,7 +231,7 @@ impl Connection {
                     return Err(Over(Some(CloseCode::GONE)));
                 }
             }
-            if self.socket.is_full() {
+            if self.socket.line().is_full() {
                 self.flush().await?;
             }
         }
@@ -243,7 +243,7 @@ impl Connection {
         match self.clock.check(&self.counted.state().deadlines, &self.peer) {
             Due::Later(at) => Ok(at),
             Due::Ping(at) => {
-                self.socket.ping().map_err(|error| Over(fault(&error)))?;
+                self.socket.line().ping().map_err(|error| Over(fault(&error)))?;
                 Ok(at)
             }
             Due::Over => Err(Over(Some(CloseCode::IDLE))),
@@ -259,7 +259,7 @@ impl Connection {
                     self.say_draining()?;
                 }
                 // What the drain brought, such as the end of a reply, still goes out.
-                while let Some(batch) = deliveries(&mut self.session).now_or_never() {
+                while let Some(batch) = deliveries(&mut self.session, None).now_or_never() {
                     self.deliver(batch).await?;
                 }
                 Err(Over(Some(CloseCode::DRAINING)))
@@ -284,9 +284,9 @@ async fn revoked(mut revocation: Revocation) {
 }
 
 /// What the session's subscription brings; never, without one.
-async fn deliveries(session: &mut Session) -> Result<Vec<Delivery>, Failure> {
+async fn deliveries(session: &mut Session, outlet: Option<&Arc<dyn Outlet>>) -> Result<Vec<Delivery>, Failure> {
     match session.subscription() {
-        Some(subscription) => subscription.next().await,
+        Some(subscription) => subscription.next(outlet).await,
         None => std::future::pending().await,
     }
 }

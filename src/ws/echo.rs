@@ -1,7 +1,7 @@
 //! Sends back what comes, over exactly the transport of `/ws`: its handshake, its socket, its close codes. The Autobahn
 //! cases ask for that (tests/autobahn); no server has this route.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -32,7 +32,7 @@ async fn upgrade(State(max_frame): State<usize>, mut request: Request) -> Respon
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(upgraded) = upgraded.await
-            && let Some(socket) = socket(upgraded, max_frame)
+            && let Some(socket) = socket(upgraded, max_frame, Arc::default())
         {
             serve(socket).await;
         }
@@ -43,8 +43,8 @@ async fn upgrade(State(max_frame): State<usize>, mut request: Request) -> Respon
 async fn serve(mut socket: Socket) {
     loop {
         let added = match socket.next().await {
-            Ok(Message::Text(text)) => socket.text(text.as_bytes()),
-            Ok(Message::Binary(bytes)) => socket.binary(&bytes),
+            Ok(Message::Text(text)) => socket.line().text(text.as_bytes()),
+            Ok(Message::Binary(bytes)) => socket.line().binary(&bytes),
             Ok(Message::Close(_)) => {
                 let _ = tokio::time::timeout(GOODBYE, socket.flush()).await;
                 return;

@@ -4,6 +4,8 @@ mod connection;
 mod deadlines;
 mod echo;
 mod fault;
+mod framing;
+mod line;
 mod requests;
 mod socket;
 mod upgrade;

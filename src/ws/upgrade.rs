@@ -1,7 +1,7 @@
 //! `GET /ws`: the handshake. Which version is spoken, who is calling, and whether that is refused
 //! (docs/PROTOCOL.md §1).
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use axum::{
     body::Body,
@@ -122,7 +122,7 @@ async fn start(
     upgraded: OnUpgrade,
 ) -> Option<(Box<Connection>, Option<SessionToken>)> {
     let upgraded = upgraded.await.inspect_err(|error| tracing::debug!(%error, "failed to upgrade")).ok()?;
-    let socket = socket(upgraded, state.max_frame)?;
+    let socket = socket(upgraded, state.max_frame, state.app.stats.frames_out.clone())?;
     if !offer.known {
         let details =
             ErrorDetails { known: Some(KnownNames::trusted(vec![VERSION.to_owned()])), ..ErrorDetails::default() };
@@ -143,9 +143,9 @@ async fn start(
 }
 
 /// The stream that hyper was given, without what hyper wrapped it in.
-pub(super) fn socket(upgraded: Upgraded, max_frame: usize) -> Option<Socket> {
+pub(super) fn socket(upgraded: Upgraded, max_frame: usize, frames: Arc<AtomicU64>) -> Option<Socket> {
     match upgraded.downcast::<TokioIo<Watched>>() {
-        Ok(Parts { io, read_buf, .. }) => Some(Socket::new(io.into_inner(), &read_buf, max_frame)),
+        Ok(Parts { io, read_buf, .. }) => Some(Socket::new(io.into_inner(), &read_buf, max_frame, frames)),
         Err(_) => {
             tracing::error!("the upgraded stream is not the one that was served");
             None
@@ -175,7 +175,7 @@ async fn identify(
 /// A browser sees no refused handshake: it is told in a frame, and the connection is closed.
 async fn refuse(mut socket: Socket, failure: Failure, code: CloseCode, state: &WsState) {
     let bytes = codec::encode_once(&frame(None, ServerMessage::Error(failure.into())));
-    if socket.text(&bytes).is_ok() {
+    if socket.line().text(&bytes).is_ok() {
         close(&mut socket, code, state.deadlines.close).await;
     }
 }

@@ -27,16 +27,16 @@ fn seq_at(place: i64) -> u64 {
 
 /// Writes the drafts behind `head`; answers the new head. Where something stands already, the head is damaged.
 pub(super) fn insert(conn: &Connection, num: i64, mut head: u64, mut drafts: &[Draft]) -> Result<u64, Error> {
+    let (from, end) = (place(num, head + 1), place(num, u64::MAX));
+    let taken = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE place BETWEEN ?1 AND ?2)")?
+        .query_row([from, end], |row| row.get(0))?;
+    if taken || head + drafts.len() as u64 >= u64::from(u32::MAX) {
+        return Err(damaged(from));
+    }
     while !drafts.is_empty() {
         let (run, rest) = first(drafts);
-        let (from, end) = (place(num, head + 1), place(num, u64::MAX));
         head += run.len() as u64;
-        let taken = conn
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE place BETWEEN ?1 AND ?2)")?
-            .query_row([from, end], |row| row.get(0))?;
-        if taken || head >= u64::from(u32::MAX) {
-            return Err(damaged(from));
-        }
         write(conn, place(num, head), run)?;
         drafts = rest;
     }

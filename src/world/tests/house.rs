@@ -219,7 +219,7 @@ impl Listener {
     /// action of another event, `caught up`, or `gone`.
     pub async fn next(&mut self) -> String {
         while self.waiting.is_empty() {
-            let batch = timeout(PATIENCE, self.subscription.next()).await.expect("something comes").unwrap();
+            let batch = timeout(PATIENCE, self.subscription.next(None)).await.expect("something comes").unwrap();
             self.waiting.extend(batch.into_iter().flat_map(one_by_one));
         }
         match self.waiting.pop_front() {

@@ -8,6 +8,7 @@ mod hub;
 mod live_reply;
 mod memory;
 mod outbox;
+mod outlet;
 mod publish;
 mod queue;
 mod random_walk;

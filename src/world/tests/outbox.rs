@@ -8,7 +8,7 @@ use super::live_reply::reply;
 use crate::{
     protocol::EventKind,
     world::{
-        outbox::{Batch, Item, MadeDelta, Outbox, State},
+        outbox::{Batch, Item, MadeDelta, Offered, Outbox, State},
         publish::{Filter, Push},
         reply::{LiveReply, Stretch},
     },
@@ -18,18 +18,18 @@ pub fn push(size: usize) -> Push {
     Push { bytes: Bytes::from(vec![b'x'; size]), kind: EventKind::Message, about: None, settles: None, ends: None }
 }
 
-fn event(seq: u64, size: usize) -> Arc<Batch> {
+pub fn event(seq: u64, size: usize) -> Arc<Batch> {
     Batch::new(&Filter::chat(), &[(seq, Arc::new(push(size)))]).unwrap()
 }
 
-fn live(limit: usize) -> Outbox {
+pub fn live(limit: usize) -> Outbox {
     let outbox = Outbox::new(Filter::chat(), limit);
     outbox.go_live(&[]);
     outbox
 }
 
 /// `seq` of an event, the offset of a delta made for all, `merged` for one that is not.
-fn describe(items: &[Item]) -> Vec<String> {
+pub fn describe(items: &[Item]) -> Vec<String> {
     let items = items.iter().map(|item| match item {
         Item::Events(batch) => batch.events[0].0.to_string(),
         Item::Delta { made: Some(made), .. } => format!("+{}", made.offset),
@@ -38,7 +38,12 @@ fn describe(items: &[Item]) -> Vec<String> {
     items.collect()
 }
 
-fn write(outbox: &Outbox, reply: &Arc<LiveReply>, chunk: &str) {
+/// Whether it was taken.
+fn offer(outbox: &Outbox, batch: &Arc<Batch>) -> bool {
+    outbox.offer(batch) != Offered::Refused
+}
+
+pub fn write(outbox: &Outbox, reply: &Arc<LiveReply>, chunk: &str) {
     reply.push(chunk, |Stretch { offset, end, text }| {
         outbox.offer_delta(reply, || MadeDelta { offset, end, bytes: Bytes::from(text) });
     });
@@ -48,7 +53,7 @@ fn write(outbox: &Outbox, reply: &Arc<LiveReply>, chunk: &str) {
 fn events_wait_in_order() {
     let outbox = live(1_000);
     for seq in 1..=5 {
-        assert!(outbox.offer(&event(seq, 10)));
+        assert!(offer(&outbox, &event(seq, 10)));
     }
     let (items, state) = outbox.take(3);
     assert_eq!((describe(&items), state), (vec!["1".into(), "2".into(), "3".into()], State::Live));
@@ -60,15 +65,15 @@ fn events_wait_in_order() {
 #[test]
 fn past_its_limit_an_outbox_forgets_everything() {
     let outbox = Outbox::new(Filter::chat(), 25);
-    assert!(!outbox.offer(&event(1, 1)));
+    assert!(!offer(&outbox, &event(1, 1)));
     outbox.go_live(&[]);
-    assert!(outbox.offer(&event(2, 10)) && outbox.offer(&event(3, 10)));
-    assert!(!outbox.offer(&event(4, 10)));
+    assert!(offer(&outbox, &event(2, 10)) && offer(&outbox, &event(3, 10)));
+    assert!(!offer(&outbox, &event(4, 10)));
     let (items, state) = outbox.take(10);
     assert_eq!((items.len(), state), (0, State::Behind));
-    assert!(!outbox.offer(&event(5, 1)));
+    assert!(!offer(&outbox, &event(5, 1)));
     outbox.go_live(&[]);
-    assert!(outbox.offer(&event(6, 1)));
+    assert!(offer(&outbox, &event(6, 1)));
     assert_eq!(describe(&outbox.take(10).0), ["6"]);
 }
 
@@ -77,11 +82,11 @@ fn past_its_limit_an_outbox_forgets_everything() {
 fn a_large_event_alone_is_let_through() {
     let outbox = live(25);
     for seq in 1..=3 {
-        assert!(outbox.offer(&event(seq, 100)));
+        assert!(offer(&outbox, &event(seq, 100)));
         assert_eq!(describe(&outbox.take(10).0), [seq.to_string()]);
     }
     for seq in 4..=20 {
-        assert!(outbox.offer(&event(seq, 20)));
+        assert!(offer(&outbox, &event(seq, 20)));
         outbox.take(10);
     }
 }
@@ -97,9 +102,9 @@ fn a_batch_is_one_item_of_those_that_pass() {
     let batch = Batch::new(&Filter::chat(), &events).unwrap();
     assert_eq!(batch.events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 3, 4]);
     assert!(Batch::new(&Filter::new([EventKind::Sse], None), &events).is_none());
-    assert!(live(30).offer(&batch));
+    assert!(offer(&live(30), &batch));
     let small = live(29);
-    assert!(!small.offer(&batch));
+    assert!(!offer(&small, &batch));
     assert_eq!(small.take(10).1, State::Behind);
 }
 
@@ -109,7 +114,7 @@ fn deltas_of_one_reply_become_one() {
     let (one, two) = (Arc::new(LiveReply::new(reply(1))), Arc::new(LiveReply::new(reply(2))));
     write(&outbox, &one, "a");
     write(&outbox, &two, "b");
-    outbox.offer(&event(7, 1));
+    offer(&outbox, &event(7, 1));
     for _ in 0..100 {
         write(&outbox, &one, "aaaa");
     }
@@ -127,7 +132,7 @@ fn deltas_alone_never_pass_the_limit() {
     for _ in 0..1_000 {
         write(&outbox, &one, "0123456789");
     }
-    assert!(outbox.offer(&event(1, 60)), "what was merged weighs nothing");
+    assert!(offer(&outbox, &event(1, 60)), "what was merged weighs nothing");
     assert_eq!(describe(&outbox.take(10).0), ["merged", "1"]);
 }
 
@@ -148,9 +153,9 @@ fn going_live_in_the_middle_of_a_reply() {
 #[test]
 fn a_closed_outbox_stays_closed() {
     let outbox = live(1_000);
-    outbox.offer(&event(1, 1));
+    offer(&outbox, &event(1, 1));
     outbox.close();
-    assert!(!outbox.offer(&event(2, 1)));
+    assert!(!offer(&outbox, &event(2, 1)));
     assert_eq!((outbox.take(10).0.len(), outbox.take(10).1), (0, State::Closed));
 }
 
@@ -159,7 +164,7 @@ fn a_closed_outbox_stays_closed() {
 async fn a_wake_up_is_kept() {
     let outbox = live(1_000);
     outbox.take(10);
-    outbox.offer(&event(1, 1));
+    offer(&outbox, &event(1, 1));
     outbox.woken().await;
     assert_eq!(describe(&outbox.take(10).0), ["1"]);
     write(&outbox, &Arc::new(LiveReply::new(reply(1))), "a");

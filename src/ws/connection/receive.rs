@@ -56,7 +56,7 @@ impl Connection {
             tokio::task::yield_now().await;
         }
         // What the requests caused goes out behind their answers, in the same flush.
-        match deliveries(&mut self.session).now_or_never() {
+        match deliveries(&mut self.session, None).now_or_never() {
             Some(batch) => self.deliver(batch).await,
             None => Ok(()),
         }
@@ -92,7 +92,7 @@ impl Connection {
             self.answer_all(requests).await?;
         }
         self.answer(reply_to, answer)?;
-        if self.socket.is_full() { self.flush().await } else { Ok(()) }
+        if self.socket.line().is_full() { self.flush().await } else { Ok(()) }
     }
 
     fn refused(&self, error: ErrorInfo) -> ServerMessage {
@@ -104,7 +104,7 @@ impl Connection {
     async fn answer_all(&mut self, requests: &mut Requests) -> Result<(), Over> {
         while let Some((id, answer)) = requests.next().await {
             let mut given = self.answer(Some(id), answer);
-            if given.is_ok() && self.socket.is_full() {
+            if given.is_ok() && self.socket.line().is_full() {
                 given = self.flush().await;
             }
             if given.is_err() {
