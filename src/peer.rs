@@ -116,7 +116,8 @@ impl Watched {
         Self { stream, activity, held: Vec::new() }
     }
 
-    /// The stream itself, and what was written since [`Activity::hold`]. Whoever reads or writes it notes that.
+    /// The stream itself, and what was written since [`Activity::hold`]. Whoever reads or writes it notes the activity,
+    /// and writes first what was held.
     pub fn into_parts(self) -> (TcpStream, Arc<Activity>, Vec<u8>) {
         (self.stream, self.activity, self.held)
     }

@@ -17,7 +17,7 @@ const FILTERS: usize = 8;
 /// that all cores take part and nobody waits long for one of them.
 const ROUND: usize = 32;
 
-/// Lock order, outermost first: a reply's text, the hub, an outbox.
+/// Lock order, outermost first: a reply's text, the hub, an outbox, what its outlet has.
 pub struct Hub {
     inner: Mutex<Inner>,
 }

@@ -36,6 +36,8 @@ pub struct Outbox {
 pub trait Outlet: Send + Sync {
     /// Writes as much as goes without waiting, and keeps the rest for the subscriber. `false`: there is a rest. With
     /// `more`, another batch follows at once, and this one may wait for it.
+    ///
+    /// Called under the outbox's lock: it asks nothing of outbox and hub.
     fn put(&self, batch: &Batch, more: bool) -> bool;
 }
 
@@ -46,7 +48,8 @@ struct Queue {
     /// Replies with a pending delta, and whether that is a merged one.
     pending: Vec<(MessageId, bool)>,
     state: State,
-    /// Lent by a subscriber that waits. What is in the queue then, somebody is on the way to deliver.
+    /// Lent by a subscriber that waits. What is in the queue then, somebody is on the way to deliver, or the subscriber
+    /// has been woken for it.
     outlet: Option<Arc<dyn Outlet>>,
     /// The `seq` of the last event that went to the outlet.
     put: Option<u64>,
@@ -172,10 +175,10 @@ impl Outbox {
         }
         let (live, lent) = (queue.state == State::Live, queue.outlet.is_some());
         drop(queue);
-        match (live, lent) {
-            (_, true) if first => return Offered::ToDeliver,
-            (_, true) => {}
-            (_, false) => self.wake.notify_one(),
+        if !lent {
+            self.wake.notify_one();
+        } else if first {
+            return Offered::ToDeliver;
         }
         if live { Offered::Taken } else { Offered::Refused }
     }
@@ -183,8 +186,8 @@ impl Outbox {
     /// Writes what waits to the outlet, if it is still lent. The subscriber is woken for the rest, and for what needs
     /// more than being written.
     pub(super) fn deliver(&self) {
-        let mut queue = self.queue.lock();
-        let queue = &mut *queue;
+        let mut guard = self.queue.lock();
+        let queue = &mut *guard;
         let Some(outlet) = &queue.outlet else { return };
         let mut all = true;
         while all && let Some(batch) = queue.items.front().and_then(Item::plain).cloned() {
@@ -202,6 +205,7 @@ impl Outbox {
         }
         if !all {
             queue.outlet = None;
+            drop(guard);
             self.wake.notify_one();
         }
     }

@@ -82,7 +82,8 @@ impl Subscription {
 
     /// Waits for deliveries. Cancel-safe: nothing is taken from the world before it can be returned.
     ///
-    /// While it waits, events may be written to `outlet`, by others; when that left a rest, it may return nothing.
+    /// While it waits, events may be written to `outlet`, by others; then it may return nothing: the outlet may have a
+    /// rest to be written.
     pub async fn next(&mut self, outlet: Option<&Arc<dyn Outlet>>) -> Result<Vec<Delivery>, Failure> {
         let mut put = false;
         loop {

@@ -55,8 +55,8 @@ impl Clock {
         self.last_message = Instant::now();
     }
 
-    /// Decides what is due. Nothing waits to be written when this is asked, so the pong deadline runs; any byte
-    /// either way restarts it.
+    /// Decides what is due. The connection writes all that waits before it waits itself, so the pong deadline runs; any
+    /// byte either way restarts it.
     pub fn check(&mut self, deadlines: &Deadlines, peer: &Peer) -> Due {
         let now = Instant::now();
         let Deadlines { ping, pong, idle, .. } = *deadlines;

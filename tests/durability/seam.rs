@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use agent_world::{
@@ -92,8 +93,15 @@ async fn trial(cell: &Arc<WorldCell>, after: u64, live: usize, lends: bool) -> T
     let came = Arc::new(Came::default());
     let outlet: Option<Arc<dyn Outlet>> = lends.then(|| came.clone() as _);
     let (mut met, mut caught_up) = (false, None);
+    let mut turn = 0;
     while caught_up.is_none_or(|before| came.count() - before < live) {
-        for delivery in subscription.next(outlet.as_ref()).await.expect("the log can be read") {
+        // Whoever serves a connection often goes away from what it waits for, and comes back.
+        turn += 1;
+        let deliveries = tokio::select! {
+            deliveries = subscription.next(outlet.as_ref()) => deliveries.expect("the log can be read"),
+            () = tokio::time::sleep(Duration::from_micros(300)), if turn % 2 == 0 => Vec::new(),
+        };
+        for delivery in deliveries {
             match delivery {
                 Delivery::Events(batch) => came.add(&batch),
                 Delivery::CaughtUp(cursor) => {
@@ -103,6 +111,9 @@ async fn trial(cell: &Arc<WorldCell>, after: u64, live: usize, lends: bool) -> T
                 other => panic!("not expected here: {other:?}"),
             }
         }
+    }
+    if let Some((seq, _)) = came.events.lock().last() {
+        assert!(subscription.cursor() == cell.cursor(*seq), "it stands behind what came last");
     }
     drop(subscription);
     Trial { after, got: std::mem::take(&mut came.events.lock()), met, put: came.puts.load(Ordering::Relaxed) }

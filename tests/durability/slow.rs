@@ -140,6 +140,45 @@ async fn a_client_that_stops_reading_costs_a_bounded_amount_and_misses_nothing()
     assert!(ours.len() >= NOTES * 3 / 2 && looks >= 5);
 }
 
+/// Events that did not go out at once, answers and pongs share one way out: whatever waits, each frame is whole, and an
+/// event comes where it belongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_client_asks_is_answered_between_what_waits_for_it() {
+    const ROUNDS: usize = 40;
+    let server = TestServer::with(|config| {
+        (config.outbox_bytes, config.send_buffer_bytes) = (OUTBOX, SEND_BUFFER);
+        config.chat_burst = 1e6;
+    })
+    .await;
+    let http = server.session().await;
+    let token = http.token();
+    let mut slow = Wire::select(&server, token, Some(RECEIVE_BUFFER), select("w")).await;
+    let mut reader = Wire::select(&server, token, None, select("w")).await;
+    let mut writer = Wire::select(&server, token, None, select("w")).await;
+    writer.ask("event_unsubscribe", json!({})).await;
+    let (mut seen, mut meanwhile) = (Vec::new(), 0);
+    let mut last = Value::Null;
+    for round in 0..ROUNDS {
+        // From what fits into the buffers to what does not fit into the outbox.
+        for _ in 0..=round % 10 {
+            let content = format!("@human {round} {}", "x".repeat(11_000));
+            let (accepted, _) = writer.ask("chat_send", json!({"content": content})).await;
+            last = accepted.status("message_accepted").expect("accepted")["messageId"].clone();
+        }
+        slow.ping().await;
+        let (answer, before) = slow.ask("ping", json!({})).await;
+        assert_eq!(answer.kind(), "pong");
+        meanwhile += usize::from(!before.is_empty());
+        seen.extend(before);
+    }
+    seen.extend(slow.until(settles(&last)).await);
+    let all = reader.until(settles(&last)).await;
+    assert!(durable(&seen) == durable(&all), "{} and {} events", durable(&seen).len(), durable(&all).len());
+    println!("slow: {} events around {ROUNDS} answers, {meanwhile} of which came behind some", durable(&seen).len());
+    assert_eq!(slow.pongs, ROUNDS);
+    assert!(meanwhile >= ROUNDS / 4, "{meanwhile}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_a_byte_now_and_then_stays_and_who_takes_none_is_sent_away_with_4000() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,6 +1,7 @@
 //! [`Wire`]: a WebSocket client that expects the connection to break, and believes the frames; for volume. What
 //! frames look like is held by the other one.
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
@@ -20,6 +21,7 @@ pub struct Wire {
     pub cursor: String,
     /// How the server closed.
     pub code: Option<u16>,
+    pub pongs: usize,
 }
 
 impl Wire {
@@ -35,7 +37,7 @@ impl Wire {
         let stream = socket.connect(host.address).await.expect("the server accepts");
         stream.set_nodelay(true).expect("a socket option");
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await.expect("the handshake is accepted");
-        Self { socket, cursor: String::new(), code: None }
+        Self { socket, cursor: String::new(), code: None, pongs: 0 }
     }
 
     /// Connects and selects a world.
@@ -53,6 +55,11 @@ impl Wire {
         self.socket.send(Message::text(frame.to_string())).await.is_ok()
     }
 
+    /// A ping of the WebSocket itself.
+    pub async fn ping(&mut self) {
+        self.socket.send(Message::Ping(Bytes::new())).await.expect("the connection is open");
+    }
+
     /// The next frame; none when the connection is gone.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
@@ -62,6 +69,7 @@ impl Wire {
                     return Some(Frame { json, text: text.to_string() });
                 }
                 Some(Ok(Message::Close(frame))) => self.code = frame.map(|frame| frame.code.into()),
+                Some(Ok(Message::Pong(_))) => self.pongs += 1,
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
             }
