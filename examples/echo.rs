@@ -7,20 +7,24 @@
 
 use std::time::Duration;
 
-use agent_world::{Config, listen::Listening, shutdown::ShutdownControl, ws};
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use agent_world::{
+    Config,
+    listen::{Listening, listen},
+    shutdown::ShutdownControl,
+    ws,
+};
+use tokio::io::AsyncReadExt;
 
 /// The cases send up to 16 MiB at once; the product reads 64 KiB.
 const MAX_FRAME: usize = 64 * 1_024 * 1_024;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let listener = listen(([127, 0, 0, 1], 0).into(), Config::default().send_buffer_bytes)?;
     println!("ws://{}", listener.local_addr()?);
     let (_control, shutdown) = ShutdownControl::new();
-    let send_buffer = Config::default().send_buffer_bytes;
     let handshake = Duration::from_secs(10);
-    let listening = Listening { listener, router: ws::echo(MAX_FRAME), shutdown, handshake, send_buffer };
+    let listening = Listening { listener, router: ws::echo(MAX_FRAME), shutdown, handshake };
     let mut input = tokio::io::stdin();
     tokio::select! {
         () = listening.run() => {}

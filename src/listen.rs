@@ -1,12 +1,11 @@
 //! Takes connections and speaks HTTP/1.1 on them until the server closes.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
@@ -15,24 +14,34 @@ use crate::{
     shutdown::{Phase, Shutdown},
 };
 
+/// Connections that wait to be accepted; the kernel may have a lower limit.
+const BACKLOG: u32 = 1_024;
+
 pub struct Listening {
     pub listener: TcpListener,
     pub router: Router,
     pub shutdown: Shutdown,
     /// Time that a client has for the head of a request.
     pub handshake: Duration,
-    /// The kernel's send buffer: small, so that what a slow client does not take waits where it is counted.
-    pub send_buffer: usize,
+}
+
+/// Takes the port. Every connection inherits the socket's options, those too that clients make before anybody accepts:
+/// small writes go out at once, and the kernel's send buffer has this many bytes, few, so that what a slow client does
+/// not take waits where it is counted.
+pub fn listen(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Elsewhere it would let another program take the port as well.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.set_send_buffer_size(u32::try_from(send_buffer).unwrap_or(u32::MAX))?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Listening {
     /// Returns when the server closes and the connections are gone.
     pub async fn run(mut self) {
-        // Set here once, every connection inherits them.
-        let socket = SockRef::from(&self.listener);
-        if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(self.send_buffer)) {
-            tracing::warn!(%error, "failed to set socket options");
-        }
         let connections = TaskTracker::new();
         loop {
             tokio::select! {
@@ -83,5 +92,24 @@ impl Listening {
                 tracing::debug!(%error, "connection ended");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// A server opens its log after it has taken the port, and clients that wait for it come before it has.
+    #[tokio::test]
+    async fn who_comes_before_anybody_accepts_has_the_options() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), 10_000).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        // The kernel counts its own part of the buffer, too.
+        assert!((10_000..=20_000).contains(&socket.send_buffer_size().unwrap()));
     }
 }

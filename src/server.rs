@@ -93,7 +93,7 @@ impl Server {
             warn_of_base_urls(&templates, &providers);
         }
         // The port first: whoever starts a second server should read that, not that the directory is in use.
-        let (listener, address) = listen(config.listen).await?;
+        let (listener, address) = take_port(&config)?;
         let (log, cluster) = storage(&config).await?;
         let services = Arc::new(Services {
             installation_key: log.installation_key().await?,
@@ -133,13 +133,8 @@ impl Server {
         let Self { config, listener, address, app } = self;
         let (control, shutdown) = ShutdownControl::new();
         let router = router(&config, address, &app, &shutdown);
-        let accepting = listen::Listening {
-            listener,
-            router,
-            shutdown: shutdown.clone(),
-            handshake: config.handshake_timeout,
-            send_buffer: config.send_buffer_bytes,
-        };
+        let accepting =
+            listen::Listening { listener, router, shutdown: shutdown.clone(), handshake: config.handshake_timeout };
         let accepting = tokio::spawn(accepting.run());
         let upkeep = tokio::spawn(upkeep::run(app.clone(), config.user_retention, config.grace));
         let mut stop = std::pin::pin!(stop);
@@ -280,7 +275,8 @@ fn script(file: &Path) -> Result<ScriptBook, StartError> {
     ScriptBook::parse(&text).map_err(|error| StartError::Script { file: file.to_owned(), error })
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn take_port(config: &Config) -> Result<(TcpListener, SocketAddr), StartError> {
+    let address = config.listen;
     let refused = |error: io::Error| StartError::Listen {
         address,
         reason: match error.kind() {
@@ -288,7 +284,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
             _ => error.to_string(),
         },
     };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let listener = listen::listen(address, config.send_buffer_bytes).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     Ok((listener, address))
 }
