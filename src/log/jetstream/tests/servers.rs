@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -90,7 +91,18 @@ impl Server {
     pub fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+        // A process stops when the thread that was chosen for the signal runs; until then the others go on.
+        while signal == "STOP" && !is_stopped(&pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
+}
+
+/// Whether no thread of it runs: the letter behind its name, in parentheses, is `T`.
+fn is_stopped(pid: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let mut states = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")));
+    states.all(|state| state.is_ok_and(|state| state.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))))
 }
 
 impl Drop for Server {
