@@ -80,7 +80,7 @@ pub enum OpenError {
     NoDatabase { path: PathBuf },
     #[error("failed to open {}: {source}", path.display())]
     Storage { path: PathBuf, source: rusqlite::Error },
-    #[error("failed to start the writing thread")]
+    #[error("failed to start the threads that write and read")]
     NoThread(#[source] std::io::Error),
     #[error("failed to get random bytes from the system: {0}")]
     NoRandomness(getrandom::Error),
@@ -107,14 +107,9 @@ impl Sqlite {
         let installation_key = conn
             .query_row("SELECT key FROM installation", [], |r| r.get(0))
             .map_err(|source| OpenError::Storage { path: database.clone(), source })?;
+        let readers = readers::Readers::new(database, schema::connect_reader).map_err(OpenError::NoThread)?;
         let writer = writer::Writer::start(dir, conn, options.key_lifetime).map_err(OpenError::NoThread)?;
-        Ok(Self {
-            writer,
-            readers: readers::Readers::new(database, schema::connect_reader),
-            installation_key,
-            key_lifetime: options.key_lifetime,
-            probed: Mutex::default(),
-        })
+        Ok(Self { writer, readers, installation_key, key_lifetime: options.key_lifetime, probed: Mutex::default() })
     }
 
     /// What the writer did since the start, for metrics.

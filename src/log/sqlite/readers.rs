@@ -1,18 +1,24 @@
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::log::Error;
 
 /// Reads at a time. More wait; they wait for a disk, so more would not be faster.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// A small pool of connections that read beside the writer, on threads that may block.
+///
+/// The threads are not those of the server's runtime: that one starts another whenever none is idle yet, and so comes
+/// to dozens in a burst of short reads, each with a heap of its own.
 pub(super) struct Readers {
-    slots: Arc<Semaphore>,
+    threads: Handle,
+    runtime: Mutex<Option<Runtime>>,
     pool: Arc<Pool>,
 }
 
@@ -26,9 +32,11 @@ struct Pool {
 }
 
 impl Readers {
-    pub fn new(database: PathBuf, connect: Connect) -> Self {
+    /// Threads and connections are made when they are needed.
+    pub fn new(database: PathBuf, connect: Connect) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().max_blocking_threads(READERS).thread_name("log-reader").build()?;
         let pool = Arc::new(Pool { database, connect, idle: Mutex::default() });
-        Self { slots: Arc::new(Semaphore::new(READERS)), pool }
+        Ok(Self { threads: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), pool })
     }
 
     /// Runs `read` on one consistent state of the database.
@@ -37,24 +45,28 @@ impl Readers {
         R: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let slot = self.slots.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let pool = self.pool.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let result = pool.read(read);
-            drop(slot);
-            result
-        });
-        // Not run at all: the runtime is shutting down.
+        // What nobody waits for any more is not begun.
+        let done = AbortOnDropHandle::new(self.threads.spawn_blocking(move || pool.read(read)));
+        // Not run at all: the storage is closed.
         done.await.unwrap_or(Err(Error::Closed))
     }
 
     /// Waits for the reads that run, refuses later ones, and closes the connections.
     pub async fn close(&self) {
-        if let Ok(all) = self.slots.acquire_many(READERS as u32).await {
-            self.slots.close();
-            drop(all);
-        }
+        let runtime = self.runtime.lock().take();
+        // Ends its threads and waits for them; a panic of theirs was reported there.
+        let _ = tokio::task::spawn_blocking(move || drop(runtime)).await;
         self.pool.idle.lock().clear();
+    }
+}
+
+/// Without waiting: where a task drops its storage, nothing may block.
+impl Drop for Readers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.get_mut().take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

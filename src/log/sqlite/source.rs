@@ -47,7 +47,7 @@ impl Source {
         let conn = schema::open_to_read(&database)?;
         let key = conn.query_row("SELECT key FROM installation", [], |r| r.get(0));
         let installation_key = key.map_err(|source| OpenError::Storage { path: database.clone(), source })?;
-        let readers = Readers::new(database, schema::connect_to_read);
+        let readers = Readers::new(database, schema::connect_to_read).map_err(OpenError::NoThread)?;
         let keys_since_ms = now_ms() - millis(options.key_lifetime);
         Ok(Self { readers, installation_key, keys_since_ms, _dir: dir })
     }

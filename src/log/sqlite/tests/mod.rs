@@ -3,6 +3,7 @@ mod faults;
 mod formats;
 mod group_commit;
 mod opening;
+mod readers;
 mod rows;
 
 mod contracted {
