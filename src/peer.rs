@@ -84,8 +84,19 @@ impl Activity {
         Duration::from_nanos(self.now().saturating_sub(self.written.load(Ordering::Relaxed)))
     }
 
-    pub fn read(&self) {
-        self.read.store(self.now(), Ordering::Relaxed);
+    /// Reads from `stream`, and notes when that brought something.
+    pub fn poll_read(
+        &self,
+        stream: Pin<&mut impl AsyncRead>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = stream.poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.read.store(self.now(), Ordering::Relaxed);
+        }
+        read
     }
 
     pub fn wrote(&self) {
@@ -139,12 +150,8 @@ impl Watched {
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.activity.read();
-        }
-        read
+        let Self { stream, activity, .. } = &mut *self;
+        activity.poll_read(Pin::new(stream), cx, buf)
     }
 }
 

@@ -44,8 +44,6 @@ pub struct Connection {
     counted: Counted,
     session: Session,
     socket: Socket,
-    /// Lent while this connection waits.
-    outlet: Arc<dyn Outlet>,
     peer: Peer,
     client_id: ClientId,
     clock: Clock,
@@ -67,8 +65,7 @@ pub(super) struct Over(Option<CloseCode>);
 
 impl Connection {
     pub fn new(counted: Counted, session: Session, socket: Socket, peer: Peer) -> Self {
-        let outlet = socket.line().clone();
-        Self { counted, session, socket, outlet, peer, client_id: Uuid::now_v7(), clock: Clock::new(), told: false }
+        Self { counted, session, socket, peer, client_id: Uuid::now_v7(), clock: Clock::new(), told: false }
     }
 
     /// Runs until either side ends it.
@@ -84,6 +81,8 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Over {
+        // Lent while this connection waits.
+        let outlet: Arc<dyn Outlet> = self.socket.line().clone();
         let mut timer = std::pin::pin!(sleep_until(Instant::now() + self.deadlines().ping));
         // What is waited for all the time is asked for once, and not anew at every wake-up.
         let mut phase = std::pin::pin!(next_phase(self.state().shutdown.clone()));
@@ -91,7 +90,7 @@ impl Connection {
         loop {
             let wake = tokio::select! {
                 message = self.socket.next() => Wake::Message(message),
-                batch = deliveries(&mut self.session, Some(&self.outlet)) => Wake::Deliveries(batch),
+                batch = deliveries(&mut self.session, Some(&outlet)) => Wake::Deliveries(batch),
                 () = &mut timer => Wake::Timer,
                 (reached, shutdown) = &mut phase => {
                     phase.set(next_phase(shutdown));

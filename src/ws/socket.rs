@@ -8,10 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::tcp::OwnedReadHalf,
-};
+use tokio::{io::ReadBuf, net::tcp::OwnedReadHalf};
 use tokio_tungstenite::tungstenite::{
     Error, Message,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
@@ -43,12 +40,8 @@ impl Incoming {
     /// Bytes that were read; none, when the peer has closed.
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut space = ReadBuf::new(space);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
-        let read = space.filled().len();
-        if read > 0 {
-            self.activity.read();
-        }
-        Poll::Ready(Ok(read))
+        ready!(self.activity.poll_read(Pin::new(&mut self.stream), cx, &mut space))?;
+        Poll::Ready(Ok(space.filled().len()))
     }
 }
 

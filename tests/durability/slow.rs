@@ -49,22 +49,38 @@ fn text_of(frames: &[Frame], reply: &Value) -> (String, usize) {
     (text, deltas)
 }
 
+/// Three clients in one world, on a server that holds little: one that will be slow, one that reads, and one that only
+/// writes.
+struct Meeting {
+    server: TestServer,
+    slow: Wire,
+    reader: Wire,
+    writer: Wire,
+}
+
+impl Meeting {
+    async fn new() -> Self {
+        let server = TestServer::with(|config| {
+            config.script = Some(script());
+            (config.outbox_bytes, config.send_buffer_bytes) = (OUTBOX, SEND_BUFFER);
+            config.chat_burst = 1e6;
+        })
+        .await;
+        let http = server.session().await;
+        let token = http.token();
+        let slow = Wire::select(&server, token, Some(RECEIVE_BUFFER), select("w")).await;
+        let reader = Wire::select(&server, token, None, select("w")).await;
+        let mut writer = Wire::select(&server, token, None, select("w")).await;
+        let (unsubscribed, _) = writer.ask("event_unsubscribe", json!({})).await;
+        assert_eq!(unsubscribed.kind(), "status");
+        Self { server, slow, reader, writer }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_stops_reading_costs_a_bounded_amount_and_misses_nothing() {
-    let server = TestServer::with(|config| {
-        config.script = Some(script());
-        (config.outbox_bytes, config.send_buffer_bytes) = (OUTBOX, SEND_BUFFER);
-        config.chat_burst = 1e6;
-    })
-    .await;
-    let http = server.session().await;
-    let token = http.token();
-    let mut stuck = Wire::select(&server, token, Some(RECEIVE_BUFFER), select("w")).await;
-    let mut reader = Wire::select(&server, token, None, select("w")).await;
-    let mut writer = Wire::select(&server, token, None, select("w")).await;
-    let (unsubscribed, _) = writer.ask("event_unsubscribe", json!({})).await;
-    assert_eq!(unsubscribed.kind(), "status");
-    // From here on `stuck` takes nothing.
+    let Meeting { server, mut slow, mut reader, mut writer } = Meeting::new().await;
+    // From here on `slow` takes nothing.
     let host: Host = server.host.clone();
     let (done, mut stop) = tokio::sync::oneshot::channel::<()>();
     let watching = tokio::spawn(async move {
@@ -122,12 +138,12 @@ async fn a_client_that_stops_reading_costs_a_bounded_amount_and_misses_nothing()
     }
     assert_eq!(replies.len(), NOTES / 40);
     // It reads again: the same, and in the end it is as live as the others.
-    let caught = stuck.until(settles(&last)).await;
+    let caught = slow.until(settles(&last)).await;
     let (ours, theirs) = (durable(&caught), durable(&frames));
     assert!(theirs.starts_with(&ours) || ours.starts_with(&theirs), "the same durable frames, in the same order");
     let merged = caught.iter().filter(|frame| frame.is_delta()).count();
     let (_, _) = writer.ask("chat_send", json!({"content": "@human are you there?"})).await;
-    stuck.until(|frame| frame.event("message").is_some_and(|m| m["content"] == "@human are you there?")).await;
+    slow.until(|frame| frame.event("message").is_some_and(|m| m["content"] == "@human are you there?")).await;
     println!(
         "slow: {} durable frames byte-equal after catching up; {deltas} deltas for the one who reads ({whole} of {} replies \
          whole by them), {merged} for the one who did not; at most {most} bytes held ({looks} looks); the other's latency p50 {:?}, p99 {:?}, max {:?}",
@@ -145,17 +161,7 @@ async fn a_client_that_stops_reading_costs_a_bounded_amount_and_misses_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_slow_client_asks_is_answered_between_what_waits_for_it() {
     const ROUNDS: usize = 40;
-    let server = TestServer::with(|config| {
-        (config.outbox_bytes, config.send_buffer_bytes) = (OUTBOX, SEND_BUFFER);
-        config.chat_burst = 1e6;
-    })
-    .await;
-    let http = server.session().await;
-    let token = http.token();
-    let mut slow = Wire::select(&server, token, Some(RECEIVE_BUFFER), select("w")).await;
-    let mut reader = Wire::select(&server, token, None, select("w")).await;
-    let mut writer = Wire::select(&server, token, None, select("w")).await;
-    writer.ask("event_unsubscribe", json!({})).await;
+    let Meeting { server: _server, mut slow, mut reader, mut writer } = Meeting::new().await;
     let (mut seen, mut meanwhile) = (Vec::new(), 0);
     let mut last = Value::Null;
     for round in 0..ROUNDS {
