@@ -187,7 +187,7 @@ async fn storage(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<dyn Clus
 /// Without a cluster key.
 pub fn shared_log(config: &Config) -> Result<jetstream::Options, StartError> {
     Ok(jetstream::Options {
-        credentials: config.nats_creds.clone().map(jetstream::Credentials::File),
+        credentials: config.nats_creds.clone(),
         tls_roots: config.nats_ca.clone(),
         prefix: config.nats_prefix.clone(),
         replicas: config.nats_replicas,

@@ -102,7 +102,8 @@ settings! {
 
     "Many nodes" =>
     /// Keep everything in NATS JetStream (2.12 or newer) instead of the data directory, shared with other nodes: the
-    /// servers as `nats://host:4222` or `tls://host`, with commas between, and user and password where they are needed
+    /// servers as `nats://host:4222` or `tls://host`, with commas between, where needed as `nats://user:password@host`
+    /// or `nats://token@host`, percent-encoded
     nats: Vec<String> ["URL", nats] = Vec::new();
     /// File with 32 random bytes in base64, the same on every node: seals the keys of agents. Needed with NATS
     cluster_key: Option<PathBuf> ["FILE"] = None;

@@ -8,6 +8,7 @@
 //! What must be fresh is asked of a stream's leader; ranges of records, of any replica.
 //! Secrets are sealed (`seal.rs`). docs/ARCHITECTURE.md, *The second log*.
 
+mod address;
 mod api;
 mod append;
 pub(in crate::log) mod arrival;
@@ -48,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Change, Link};
 use super::{Answer, Counts, Error};
-pub use options::{Credentials, OpenError, Options};
+pub use options::{OpenError, Options};
 
 /// The shared storage, as one node sees it. [`close`](super::WorldLog::close) or dropping it ends its tasks.
 pub struct JetStream {

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, broadcast};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
+use super::address::{Address, shown};
 use super::api::{Failure, Nats};
 use super::batch::VERSION;
 use super::link::LinkWatch;
 use super::names::Names;
-use super::options::{Credentials, MESSAGE, OpenError, Options};
+use super::options::{MESSAGE, OpenError, Options};
 use super::put::Outcome;
 use super::seal::{Sealer, derive};
 use super::{Core, JetStream, changes, janitor, tickets, worlds};
@@ -104,10 +104,7 @@ async fn connected(options: Options) -> Result<Arc<Core>, OpenError> {
 }
 
 async fn connect(options: &Options, watch: LinkWatch) -> Result<Client, OpenError> {
-    let unreachable =
-        |e: &dyn std::fmt::Display| OpenError::Unreachable { url: shown(&options.url), cause: e.to_string() };
-    let servers: Vec<ServerAddr> =
-        options.url.split(',').map(|url| url.trim().parse()).collect::<Result<_, _>>().map_err(|e| unreachable(&e))?;
+    let address = Address::parse(&options.url)?;
     let watch = Arc::new(watch);
     let mut connect = ConnectOptions::new()
         .name("agent-world")
@@ -126,18 +123,12 @@ async fn connect(options: &Options, watch: LinkWatch) -> Result<Client, OpenErro
     if let Some(roots) = &options.tls_roots {
         connect = connect.add_root_certificates(roots.clone());
     }
-    connect = match &options.credentials {
-        None => connect,
-        Some(Credentials::Nkey(seed)) => connect.nkey(seed.expose().to_owned()),
-        Some(Credentials::Password { user, password }) => {
-            connect.user_and_password(user.clone(), password.expose().to_owned())
-        }
-        Some(Credentials::File(path)) => connect
-            .credentials_file(path)
-            .await
-            .map_err(|source| OpenError::Credentials { path: path.clone(), source })?,
-    };
-    connect.connect(servers).await.map_err(|e| unreachable(&e))
+    if let Some(path) = &options.credentials {
+        let read = connect.credentials_file(path).await;
+        connect = read.map_err(|source| OpenError::Credentials { path: path.clone(), source })?;
+    }
+    let connected = address.log_in(connect).connect(address.servers).await;
+    connected.map_err(|e| OpenError::Unreachable { url: shown(&options.url), cause: e.to_string() })
 }
 
 fn streams(names: &Names, replicas: usize) -> [Config; 3] {
@@ -273,19 +264,6 @@ fn recent(version: &str) -> bool {
     matches!(major_minor, (Some(major), Some(minor)) if (major, minor) >= OLDEST)
 }
 
-/// The address without what it may hold of secrets.
-fn shown(url: &str) -> String {
-    let shown = url.split(',').map(|one| match Url::parse(one.trim()) {
-        Ok(mut url) if url.has_host() => {
-            // Fails only where there is no host, and so no user.
-            let _ = (url.set_password(None), url.set_username(""));
-            url.to_string()
-        }
-        _ => one.rsplit('@').next().unwrap_or_default().to_owned(),
-    });
-    shown.collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,14 +283,6 @@ mod tests {
             ("two.twelve", false),
         ] {
             assert_eq!(recent(version), good, "{version}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_shown_without_its_password() {
-        for url in ["nats://ann:secret@a:4222", "tls://tok-secret@a:4222, nats://u:secret@b", "ann:secret@c:1"] {
-            let shown = shown(url);
-            assert!(!shown.contains("secret") && !shown.contains("ann"), "{shown}");
         }
     }
 }

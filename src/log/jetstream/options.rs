@@ -1,27 +1,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::log::Secret;
-
-/// How a node proves who it is, where the URL does not say so.
-#[derive(Clone, Debug)]
-pub enum Credentials {
-    /// A `.creds` file: JWT and seed.
-    File(PathBuf),
-    /// The seed of an nkey.
-    Nkey(Secret),
-    Password {
-        user: String,
-        password: Secret,
-    },
-}
-
 /// Settings of the shared storage.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `nats://` or `tls://`, several separated by commas; may hold user and password.
+    /// `nats://` or `tls://`, several separated by commas; may hold user and password, or a token in place of the user.
     pub url: String,
-    pub credentials: Option<Credentials>,
+    /// A `.creds` file, with a JWT and the seed of its user.
+    pub credentials: Option<PathBuf>,
     /// PEM file of certificates that are trusted beside the system's.
     pub tls_roots: Option<PathBuf>,
     /// First word of every subject, stream and bucket: several installations can share one NATS.
@@ -72,8 +58,10 @@ pub(super) const MESSAGE: usize = 1024 * 1024;
 pub enum OpenError {
     #[error("prefix {0:?} is not of 1 to 32 letters, digits, - and _")]
     Prefix(String),
-    #[error("failed to read {}", path.display())]
+    #[error("failed to read {}: {source}", path.display())]
     Credentials { path: PathBuf, source: std::io::Error },
+    #[error("servers of NATS are given with different users; all of them are asked as the same one")]
+    Logins,
     #[error("failed to connect to NATS at {url}: {cause}")]
     Unreachable { url: String, cause: String },
     #[error("NATS server is version {found}; 2.12 is the oldest that keeps what is promised")]

@@ -5,6 +5,7 @@ mod leader;
 mod migrate;
 mod model;
 mod opening;
+mod operator;
 mod race;
 mod secrecy;
 mod servers;

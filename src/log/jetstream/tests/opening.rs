@@ -1,5 +1,4 @@
 use super::*;
-use crate::log::jetstream::Credentials;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats-server: tests/cluster/run.sh"]
@@ -72,19 +71,16 @@ async fn tls_and_a_password_are_held_to() {
     let [certificate, key] = ["NATS_CERTIFICATE", "NATS_KEY"].map(|name| std::env::var(name).unwrap());
     let secured = format!(
         "tls {{ cert_file: \"{certificate}\", key_file: \"{key}\" }}\n\
-         authorization {{ user: ann, password: right }}\n"
+         authorization {{ user: ann, password: \"r/ght\" }}\n"
     );
     let servers = Servers::configured(1, "sync_interval: 2m", &secured);
-    let url = servers.url().replace("nats://", "tls://");
-    let credentials = |password: &str| {
-        Some(Credentials::Password { user: "ann".into(), password: crate::log::Secret::new(password) })
-    };
-    let roots = Some(certificate.into());
-    let right = Options { credentials: credentials("right"), tls_roots: roots, ..options(url, 1) };
+    let url = |user: &str| servers.url().replace("nats://", &format!("tls://{user}"));
+    let right = Options { tls_roots: Some(certificate.into()), ..options(url("ann:r%2Fght@"), 1) };
     open(&right).await;
     for wrong in [
-        Options { credentials: credentials("wrong"), ..right.clone() },
-        Options { credentials: None, ..right.clone() },
+        Options { url: url("ann:wrong@"), ..right.clone() },
+        Options { url: url("ann@"), ..right.clone() },
+        Options { url: url(""), ..right.clone() },
         Options { tls_roots: None, ..right.clone() },
     ] {
         let refused = JetStream::open(wrong).await.err().unwrap();
