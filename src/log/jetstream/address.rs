@@ -87,7 +87,7 @@ mod tests {
             ("nats://ann:p%40ss%2Fw%C3%B6rd@a", password("ann", "p@ss/wörd")),
             ("nats://to%2Dken@a", Some(Login::Token("to-ken".to_owned()))),
         ] {
-            let address = Address::parse(url).ok().expect(url);
+            let Ok(address) = Address::parse(url) else { panic!("{url}") };
             assert_eq!((address.servers.len(), address.login), (url.split(',').count(), login), "{url}");
         }
         let two = Address::parse("nats://ann:one@a,nats://ann:two@b").err();
