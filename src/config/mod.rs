@@ -160,7 +160,7 @@ settings! {
     ping_interval: Duration ["TIME"] = seconds(25);
     /// Time that a client has to answer a ping
     pong_timeout: Duration ["TIME"] = seconds(10);
-    /// Time that a client has to send the head of its request
+    /// Time that a client has to send the head of a request, the next one on its connection too
     handshake_timeout: Duration ["TIME"] = seconds(10);
     /// Time without a message after which a client is sent away, or `never`
     idle_timeout: Option<Duration> ["TIME"] = None;

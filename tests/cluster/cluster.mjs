@@ -17,7 +17,8 @@ const WebSocket = createRequire(join(root, 'tests/e2e/'))('ws');
 
 export const long = process.env.AW_LONG === '1';
 const natsServer = process.env.NATS_SERVER;
-if (!natsServer) throw new Error('NATS_SERVER is not set: start these tests with tests/cluster/run.sh');
+const certificate = process.env.NATS_CERTIFICATE;
+if (!natsServer || !certificate) throw new Error('NATS_SERVER or NATS_CERTIFICATE is not set: start these tests with tests/cluster/run.sh');
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -73,12 +74,15 @@ export class Nats extends Process {
   }
 
   async launch() {
-    const { ports, routes, directory, sync } = this.cluster;
+    const { ports, routes, directory, sync, secured } = this.cluster;
     const routed = routes.length > 1
       ? `cluster { name: c, host: "127.0.0.1", port: ${routes[this.at]}, routes: [${routes.map((port) => `"nats://127.0.0.1:${port}"`)}] }`
       : '';
+    const guarded = secured
+      ? `tls { cert_file: "${certificate}", key_file: "${process.env.NATS_KEY}" }\nauthorization { user: agents, password: "p@ss/word" }`
+      : '';
     const config = join(directory, `${this.name}.conf`);
-    await writeFile(config, `server_name: ${this.name}\nhost: "127.0.0.1"\nport: ${ports[this.at]}\n${routed}
+    await writeFile(config, `server_name: ${this.name}\nhost: "127.0.0.1"\nport: ${ports[this.at]}\n${routed}\n${guarded}
       jetstream { store_dir: "${join(directory, this.name)}"${sync ? ', sync_interval: always' : ''} }\n`);
     this.start(natsServer, ['-c', config]);
     // A node that finds nobody does not start.
@@ -139,7 +143,7 @@ export class Node extends Process {
     this.address = `127.0.0.1:${this.port}`;
     const { directory, args } = this.cluster;
     const storage = this.nats
-      ? ['--nats', this.nats, '--cluster-key', join(directory, 'key'), '--nats-replicas', `${this.cluster.servers.length}`, '--lease', '2s']
+      ? [...this.cluster.storage(this.nats), '--nats-replicas', `${this.cluster.servers.length}`, '--lease', '2s']
       : ['--data-dir', join(directory, 'data')];
     this.start(binary, [
       'serve', '--listen', this.address, ...storage, '--drain-timeout', '10s',
@@ -170,11 +174,11 @@ export class Cluster {
     return mkdtemp(join(tmpdir(), 'agent-world-cluster-'));
   }
 
-  /** So many servers of NATS, and nodes. What the model says is `script`. */
-  static async start(t, { nats = 1, nodes = 2, script, args = [], cables = false, directory = null, sync = false }) {
+  /** So many servers of NATS, and nodes. What the model says is `script`. `secured`: over TLS, with a password. */
+  static async start(t, { nats = 1, nodes = 2, script, args = [], cables = false, directory = null, sync = false, secured = false }) {
     const cluster = new Cluster();
     cluster.directory = directory ?? (await Cluster.directory());
-    Object.assign(cluster, { args, sync, nodes: [], cables: [] });
+    Object.assign(cluster, { args, sync, secured, nodes: [], cables: [] });
     await writeFile(join(cluster.directory, 'key'), randomBytes(32).toString('base64'));
     await writeFile(join(cluster.directory, 'script.json'), JSON.stringify(script));
     cluster.ports = await Promise.all(Array.from({ length: nats }, freePort));
@@ -183,16 +187,28 @@ export class Cluster {
     t.after(() => cluster.end());
     for (const server of cluster.servers) await server.launch();
     for (let at = 0; at < nodes; at += 1) {
-      let urls = cluster.ports.map((port) => `nats://127.0.0.1:${port}`);
+      let { ports } = cluster;
       if (cables) {
         cluster.cables.push(await Cable.to(cluster.ports[at % nats]));
-        urls = [`nats://127.0.0.1:${cluster.cables.at(-1).port}`];
+        ports = [cluster.cables.at(-1).port];
       }
-      const node = new Node(cluster, urls.join(','));
+      const node = new Node(cluster, cluster.url(ports));
       cluster.nodes.push(node);
       await node.launch();
     }
     return cluster;
+  }
+
+  /** What these servers of NATS are called. */
+  url(ports = this.ports) {
+    const start = this.secured ? 'tls://agents:p%40ss%2Fword@' : 'nats://';
+    return ports.map((port) => `${start}127.0.0.1:${port}`).join(',');
+  }
+
+  /** The options that lead to them. */
+  storage(url = this.url()) {
+    const secured = this.secured ? ['--nats-ca', certificate, '--nats-prefix', 'one-of-two'] : [];
+    return ['--nats', url, '--cluster-key', join(this.directory, 'key'), ...secured];
   }
 
   /** A new user, whose token every node knows. */

@@ -39,9 +39,9 @@ test('one server becomes two nodes', { timeout: 120_000 }, async (t) => {
   await follower.delta();
   const third = await follower.say('three');
 
-  const cluster = await Cluster.start(t, { nodes: 0, script });
+  const cluster = await Cluster.start(t, { nodes: 0, script, secured: true });
   const data = join(directory, 'data');
-  const args = ['--data-dir', data, '--nats', `nats://127.0.0.1:${cluster.ports[0]}`, '--cluster-key', join(cluster.directory, 'key')];
+  const args = ['--data-dir', data, ...cluster.storage()];
   const refused = await migrate(args);
   assert.deepEqual([refused.code, /in use by another process/.test(refused.stderr)], [1, true], refused.stderr);
 
@@ -60,7 +60,7 @@ test('one server becomes two nodes', { timeout: 120_000 }, async (t) => {
   assert.deepEqual([again.worlds, again.records, again.skipped], [0, 0, 1]);
 
   for (let at = 0; at < 2; at += 1) {
-    const node = new Node(cluster, `nats://127.0.0.1:${cluster.ports[0]}`);
+    const node = new Node(cluster, cluster.url());
     cluster.nodes.push(node);
     await node.launch();
   }

@@ -269,6 +269,20 @@ async fn bodies_of_another_kind_or_size_are_refused() {
 }
 
 #[tokio::test]
+async fn the_longest_body_is_the_operator_s_to_say_but_for_imports() {
+    let server = TestServer::with(|config| config.max_body_bytes = 2_000).await;
+    let http = server.session().await;
+    http.world("w").await;
+    let body = |length: usize| format!(r#"{{"title":"fits"{}}}"#, " ".repeat(length - 16));
+    assert_eq!(raw(&http, "PATCH", "/worlds/w", "application/json", &body(2_000)).await.status, 200);
+    let refused = raw(&http, "PATCH", "/worlds/w", "application/json", &body(2_001)).await;
+    let told = refused.problem("PAYLOAD_TOO_LARGE").to_string();
+    assert!(told.contains("2000"), "{told}");
+    let import = raw(&http, "POST", "/worlds/import", "application/x-ndjson", &"\n".repeat(3_000)).await;
+    import.problem("INVALID_MESSAGE");
+}
+
+#[tokio::test]
 async fn other_paths_and_methods_are_told_apart() {
     let server = TestServer::start().await;
     let http = server.http();

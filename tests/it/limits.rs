@@ -260,13 +260,31 @@ async fn a_client_that_takes_no_byte_is_closed_4000_and_holds_nobody_up() {
 
 /// Sends the head of a request and a piece of its body, and reads what the server says until it hangs up.
 async fn half_a_request(server: &TestServer, head: &str) -> String {
-    let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let head = format!("POST {head}\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{{\"mess");
-    socket.write_all(head.as_bytes()).await.unwrap();
+    said_to(server, &head).await
+}
+
+/// Sends these bytes, and reads what the server says until it hangs up.
+async fn said_to(server: &TestServer, bytes: &str) -> String {
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = String::new();
     let read = tokio::time::timeout(PATIENCE, socket.read_to_string(&mut answer)).await;
     read.expect("the server hangs up").unwrap();
     answer
+}
+
+#[tokio::test]
+async fn who_does_not_finish_the_head_of_a_request_is_hung_up_on() {
+    let server = TestServer::with(|config| config.handshake_timeout = Duration::from_millis(200)).await;
+    for head in ["", "GET /he", "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"] {
+        let began = Instant::now();
+        assert_eq!(said_to(&server, head).await, "", "{head:?}");
+        assert!(began.elapsed() >= Duration::from_millis(200), "{head:?}");
+    }
+    // A request that is finished in time is answered, and the connection may be used again for as long.
+    let answer = said_to(&server, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]
