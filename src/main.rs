@@ -18,6 +18,7 @@ use agent_world::{
     telemetry,
 };
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use tokio::sync::oneshot;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -203,8 +204,15 @@ fn run_server(arguments: &ArgMatches) -> Outcome {
 }
 
 async fn serve(config: Config) -> Outcome {
-    let mut signals = Signals::listen()?;
-    let server = Server::bind(config).await?;
+    let mut stop = stopping(Signals::listen()?);
+    let server = tokio::select! {
+        server = Server::bind(config) => server?,
+        // The log may be waiting for a disk or for NATS; it is whole whenever it is left.
+        _ = &mut stop => {
+            tracing::info!("told to stop before it listened");
+            std::process::exit(0);
+        }
+    };
     let address = server.local_addr();
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     if io::stderr().is_terminal() {
@@ -214,20 +222,24 @@ async fn serve(config: Config) -> Outcome {
              cargo run -- chat{url}\n\nCtrl-C stops it.\n"
         );
     }
-    let (told, stop) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        signals.next().await;
-        let _ = told.send(());
-        // Whoever asks twice does not want to wait.
-        signals.next().await;
-        tracing::warn!("told to stop twice, stopping at once");
-        std::process::exit(1);
-    });
     let stop = async {
         // The sender is never dropped before it has sent.
         let _ = stop.await;
     };
     Ok(server.run(stop).await?)
+}
+
+/// Tells of the first signal; at the second the program ends: whoever asks twice does not want to wait.
+fn stopping(mut signals: Signals) -> oneshot::Receiver<()> {
+    let (told, stop) = oneshot::channel();
+    tokio::spawn(async move {
+        signals.next().await;
+        let _ = told.send(());
+        signals.next().await;
+        tracing::warn!("told to stop twice, stopping at once");
+        std::process::exit(1);
+    });
+    stop
 }
 
 /// What asks the server to stop: Ctrl-C, and on Unix SIGTERM.

@@ -175,7 +175,10 @@ impl Server {
 async fn storage(config: &Config) -> Result<(Arc<dyn Store>, Option<Arc<dyn Cluster>>), StartError> {
     if config.nats.is_empty() {
         let options = sqlite::Options { dir: config.data_dir.clone(), key_lifetime: config.key_retention };
-        return Ok((Arc::new(Sqlite::open(&options)?), None));
+        // Taking over an older format takes as long as there are records.
+        let opening = tokio::task::spawn_blocking(move || Sqlite::open(&options));
+        let opened = opening.await.map_err(|_| crate::log::Error::Closed)??;
+        return Ok((Arc::new(opened), None));
     }
     let shared = Arc::new(JetStream::open(shared_log(config)?).await?);
     Ok((shared.clone(), Some(shared)))

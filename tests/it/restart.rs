@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{Frame, Process, TestServer, free_port, here, run_to_end};
+use crate::support::{Frame, Process, TestServer, ended, free_port, here, program, run_to_end, terminate};
 
 fn id(value: &Value) -> String {
     value["messageId"].as_str().expect("an id").to_owned()
@@ -112,6 +112,23 @@ async fn a_second_sigterm_stops_at_once() {
     client.expect(|frame| frame.status("draining").is_some()).await;
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_its_log_is_stopped_by_sigterm() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    fs::write(&key, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap();
+    // Takes connections like a NATS that hangs, and says nothing.
+    let (silent, address) = free_port();
+    silent.set_nonblocking(true).unwrap();
+    let silent = tokio::net::TcpListener::from_std(silent).unwrap();
+    let nats = format!("nats://{address}");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--nats", &nats, "--cluster-key", key.to_str().unwrap()];
+    let mut starting = program().args(arguments).spawn().unwrap();
+    let _asked = silent.accept().await.unwrap();
+    terminate(&starting);
+    assert_eq!(ended(&mut starting).await.code(), Some(0), "not the failure that follows");
 }
 
 /// Starts that must fail: what else is needed, and what the one line must say.

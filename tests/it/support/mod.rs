@@ -9,7 +9,7 @@ mod upstream;
 
 pub use client::{Client, Frame, Opening, Received};
 pub use http::{Answer, Http, SseEvent};
-pub use process::{Process, free_port, program, run_to_end};
+pub use process::{Process, ended, free_port, program, run_to_end, terminate};
 pub use schema::schemas;
 pub use server::{Host, TestServer, here};
 pub use upstream::Upstream;

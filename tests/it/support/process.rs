@@ -83,22 +83,31 @@ impl Process {
         self.child.wait().expect("the program is gone");
     }
 
-    /// `kill -TERM`.
     pub fn terminate(&self) {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(told.expect("kill runs").success());
+        terminate(&self.child);
     }
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("the program can be waited for") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the program does not stop");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        ended(&mut self.child).await
+    }
+}
+
+/// `kill -TERM`.
+pub fn terminate(child: &Child) {
+    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(told.expect("kill runs").success());
+}
+
+/// Waits for the end of a program.
+pub async fn ended(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("the program can be waited for") {
+            return status;
         }
+        assert!(Instant::now() < deadline, "the program does not stop");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
