@@ -1,9 +1,11 @@
 //! The program: `agent-world serve` (or nothing) runs the server, `agent-world chat` talks to one; `conform`
 //! holds one to the protocol; `backup` and `restore` copy a data directory out and in,
-//! `migrate` moves one to where many nodes share it.
+//! `migrate` moves one to where many nodes share it, and `renew-epochs` is for when that was restored.
 
 mod chat;
 mod migrate;
+mod progress;
+mod renew;
 
 use std::{
     io::{self, IsTerminal},
@@ -74,6 +76,7 @@ fn command() -> Command {
             "Make a new data directory of a backup; cursors and idempotency keys end with it",
         ))
         .subcommand(migrate::command())
+        .subcommand(renew::command())
 }
 
 /// A command with a backup file and a data directory.
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::from(1),
             Err(problem) => Err(problem.into()),
         },
+        Some(("renew-epochs", options)) => renew::run(options),
         Some((_, serve)) => run_server(serve),
         None => run_server(&arguments),
     };

@@ -1,9 +1,5 @@
 //! `agent-world migrate`: moves a data directory into NATS JetStream, for one server that becomes many nodes.
 
-use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-
 use agent_world::{
     Config,
     log::{
@@ -13,6 +9,8 @@ use agent_world::{
     shared_log,
 };
 use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::progress::Line;
 
 const AFTER_HELP: &str = "\
 Stop the server first: the data directory is held while this runs. It is only read, and stays as it is.
@@ -25,8 +23,6 @@ and left alone. Exit code 1: not everything is there.";
 
 const SETTINGS: &[&str] =
     &["data-dir", "nats", "cluster-key", "nats-creds", "nats-ca", "nats-prefix", "nats-replicas", "key-retention"];
-/// Milliseconds between two lines of progress.
-const EVERY_MS: u64 = 100;
 
 pub fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object at the end");
@@ -48,7 +44,7 @@ pub fn run(arguments: &ArgMatches) -> Result<bool, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("failed to start: {error}"))?;
     let line = Line::new();
-    let done = runtime.block_on(migrate(&from, to, &|progress| line.show(progress)));
+    let done = runtime.block_on(migrate(&from, to, &|progress| line.show(|| shown(&progress))));
     line.clear();
     let report = done.map_err(|failure| failure.to_string())?;
     if arguments.get_flag("json") {
@@ -78,33 +74,7 @@ fn print(report: &Report) {
     }
 }
 
-/// One line on a terminal.
-struct Line {
-    shown: bool,
-    begun: Instant,
-    last_ms: AtomicU64,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self { shown: std::io::stderr().is_terminal(), begun: Instant::now(), last_ms: AtomicU64::new(0) }
-    }
-
-    fn show(&self, Progress { verifying, worlds, of_worlds, records }: Progress) {
-        let now = self.begun.elapsed().as_millis() as u64;
-        let due = now.saturating_sub(self.last_ms.load(Ordering::Relaxed)) >= EVERY_MS;
-        if !self.shown || !due {
-            return;
-        }
-        self.last_ms.store(now, Ordering::Relaxed);
-        let what = if verifying { "reading back" } else { "moving" };
-        // Of no importance if it cannot be shown.
-        let _ = write!(std::io::stderr(), "\r\x1b[K{what}: {worlds} of {of_worlds} worlds, {records} records");
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
+fn shown(Progress { verifying, worlds, of_worlds, records }: &Progress) -> String {
+    let what = if *verifying { "reading back" } else { "moving" };
+    format!("{what}: {worlds} of {of_worlds} worlds, {records} records")
 }

@@ -105,14 +105,9 @@ impl Core {
     fn batch(&self, append: &Append, tip: &Tip) -> Result<Batch, Error> {
         Ok(Batch {
             state: State {
-                nonce: Uuid::new_v4(),
-                prev: tip.last,
-                first: tip.head.saturating_add(1),
-                epoch: tip.epoch.clone(),
-                floor: tip.floor,
                 busy: append.busy,
                 title: append.title.clone().unwrap_or_else(|| tip.title.clone()),
-                deleted: false,
+                ..tip.next()
             },
             drafts: append.drafts.clone(),
             keys: append.keys.iter().map(key).collect(),

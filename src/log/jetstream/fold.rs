@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::batch::{Batch, Key, SealedWrite, State};
 use crate::log::{Head, KeyRecord};
@@ -23,6 +24,20 @@ impl Tip {
     pub fn new(batch: &Batch, last: u64) -> Self {
         let State { epoch, floor, busy, title, .. } = batch.state.clone();
         Self { epoch, head: batch.head(), floor, busy, title, last }
+    }
+
+    /// Of the message after it, as long as that changes nothing.
+    pub fn next(&self) -> State {
+        State {
+            nonce: Uuid::new_v4(),
+            prev: self.last,
+            first: self.head.saturating_add(1),
+            epoch: self.epoch.clone(),
+            floor: self.floor,
+            busy: self.busy,
+            title: self.title.clone(),
+            deleted: false,
+        }
     }
 
     pub fn head(&self) -> Head {
@@ -65,6 +80,10 @@ impl Fold {
     pub fn apply(&mut self, batch: &Batch, seq: u64, keys_since_ms: i64) -> bool {
         if batch.state.prev != self.tip.last || batch.state.first != self.tip.head.saturating_add(1) {
             return false;
+        }
+        if batch.state.epoch != self.tip.epoch {
+            // They counted within the old one (docs/PROTOCOL.md §4).
+            self.keys.clear();
         }
         self.tip = Tip::new(batch, seq);
         self.take(batch, keys_since_ms);

@@ -9,6 +9,7 @@
 //! Secrets are sealed (`seal.rs`). docs/ARCHITECTURE.md, *The second log*.
 
 mod address;
+mod amend;
 mod api;
 mod append;
 pub(in crate::log) mod arrival;

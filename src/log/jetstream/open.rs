@@ -55,7 +55,7 @@ impl JetStream {
     }
 
     /// For who is no node: hears of no changes and no tickets, and tidies nothing.
-    pub(in crate::log) async fn open_beside(options: Options) -> Result<Self, OpenError> {
+    pub async fn open_beside(options: Options) -> Result<Self, OpenError> {
         Ok(Self { core: connected(options).await?, tasks: Vec::new(), closed: RwLock::new(false) })
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::amend::new_epoch;
 use super::append::{key, unknown};
 use super::batch::{Batch, State};
 use super::fold::Tip;
@@ -95,13 +96,11 @@ impl Core {
 
     /// The first messages of the log: nobody reads it before it has a name, so it may take several.
     async fn begin(&self, new: &NewWorld) -> Result<Tip, Error> {
-        let mut epoch = [0; 8];
-        getrandom::fill(&mut epoch).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
         let state = State {
             nonce: Uuid::new_v4(),
             prev: 0,
             first: 1,
-            epoch: epoch.iter().map(|byte| format!("{byte:02x}")).collect(),
+            epoch: new_epoch()?,
             floor: 0,
             busy: false,
             title: new.title.clone(),

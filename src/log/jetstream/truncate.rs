@@ -1,11 +1,9 @@
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::Core;
-use super::batch::{Batch, State};
-use super::put::Outcome;
+use super::batch::State;
+use super::fold::Tip;
 use super::tickets::CONSUMER;
 use crate::log::{Error, WorldId};
 
@@ -16,7 +14,10 @@ impl Core {
         let (last, _) = last?.ok_or(Error::NoWorld)?;
         let Some(stored) = stored? else { return Ok(last.state.floor) };
         let covered = stored.snapshot.seq.min(last.head());
-        let floor = self.raise_floor(world, upto.min(covered)).await?;
+        let floor = upto.min(covered);
+        let raise = |tip: &Tip| State { floor, ..tip.next() };
+        // Where others were always first it stays as it is: in an hour somebody asks again.
+        let floor = self.amend(world, |tip| (tip.floor < floor).then(|| raise(tip))).await?.floor;
         // Messages are removed whole, and only those that the stored fold has in it.
         let before = self.removable(world, floor, stored.fold.tip.last).await;
         let tidied = match before {
@@ -28,40 +29,6 @@ impl Core {
             tracing::debug!(%world, %error, "records below the floor are left for the next time");
         }
         Ok(floor)
-    }
-
-    async fn raise_floor(&self, world: WorldId, floor: u64) -> Result<u64, Error> {
-        let slot = self.slots.get(world);
-        let _turn = slot.turn.lock().await;
-        let until = Instant::now() + self.options.settle;
-        loop {
-            self.refresh(world, &slot).await?;
-            let tip = slot.fold.lock().as_ref().map(|fold| fold.tip.clone()).ok_or(Error::NoWorld)?;
-            if tip.floor >= floor {
-                return Ok(tip.floor);
-            }
-            let batch = Batch {
-                state: State {
-                    nonce: Uuid::new_v4(),
-                    prev: tip.last,
-                    first: tip.head.saturating_add(1),
-                    epoch: tip.epoch,
-                    floor,
-                    busy: tip.busy,
-                    title: tip.title,
-                    deleted: false,
-                },
-                drafts: Vec::new(),
-                keys: Vec::new(),
-                secrets: Vec::new(),
-            };
-            match self.publish(world, &batch, false).await? {
-                Outcome::Done(seq) => self.took(&slot, &batch, seq),
-                // In an hour somebody asks again.
-                Outcome::Moved if Instant::now() >= until => return Ok(tip.floor),
-                Outcome::Moved => {}
-            }
-        }
     }
 
     /// The message before which all can go.

@@ -7,6 +7,7 @@ mod model;
 mod opening;
 mod operator;
 mod race;
+mod renew;
 mod secrecy;
 mod servers;
 mod speed;
