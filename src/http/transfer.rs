@@ -4,6 +4,7 @@ use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::task::coop::consume_budget;
 use uuid::Uuid;
 
 use super::{Context, Http, worlds::world};
@@ -99,6 +100,8 @@ impl Http {
         let mut import = Import::new(name.clone(), head.template_name.clone());
         let mut drafts = Vec::new();
         for (at, text) in lines {
+            // A long log takes seconds, and others have their turn in between.
+            consume_budget().await;
             let Line { seq, id, at_ms, event } =
                 serde_json::from_str(text).map_err(|_| invalid(at, "is not a record of a log"))?;
             if seq != drafts.len() as u64 + 1 {

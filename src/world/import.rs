@@ -1,14 +1,16 @@
 //! [`Import`]: what a log from outside is held to before it becomes a world's. It holds nothing that this server would
 //! not have written, and when it is taken in, nothing is under way.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use super::{
-    decide::Context,
-    event::Event,
+    decide::{Context, QUEUE},
+    event::{Event, Reply, Ticket},
     publish::frame,
     reply,
-    state::{Turn, World},
+    state::{AgentState, Turn, World},
     time::now_ms,
 };
 use crate::protocol::{
@@ -17,16 +19,23 @@ use crate::protocol::{
 
 /// Bytes that a posted reply has more than the reply: whom it answers.
 const NAMED: usize = 66;
+/// The last millisecond that a timestamp can say: the end of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
 
 pub struct Import {
     name: WorldName,
     world: World,
+    /// Of records, messages, and replies: none comes twice.
+    ids: HashSet<Uuid>,
+    messages: HashSet<MessageId>,
+    replies: HashSet<MessageId>,
 }
 
 impl Import {
     /// `name`: what the world will be called.
     pub fn new(name: WorldName, template: TemplateName) -> Self {
-        Self { name, world: World::new(template, TurnLimit::saturating(1)) }
+        let world = World::new(template, TurnLimit::saturating(1));
+        Self { name, world, ids: HashSet::new(), messages: HashSet::new(), replies: HashSet::new() }
     }
 
     pub fn title(&self) -> Option<Title> {
@@ -48,6 +57,12 @@ impl Import {
             Event::ReplyStarted { claim, .. } => *claim = None,
             _ => {}
         }
+        if id.get_version_num() != 7 || !self.ids.insert(id) {
+            return Err("has an id that is no UUID of version 7, or that of another record".to_owned());
+        }
+        if !(0..=LAST_MS).contains(&at_ms) {
+            return Err("has a time outside of the years 1970 to 9999".to_owned());
+        }
         self.check(event)?;
         if let Some((frame, ..)) = frame(&self.name, seq, id, at_ms, event) {
             codec::check_server(&frame).map_err(|rejection| match rejection.violations() {
@@ -60,27 +75,82 @@ impl Import {
     }
 
     /// Whether the world may come to this.
-    fn check(&self, event: &Event) -> Result<(), String> {
+    fn check(&mut self, event: &Event) -> Result<(), String> {
         let reason = match event {
+            Event::WorldCreated { template_name, .. } if *template_name != self.world.template_name => {
+                "names another template than the first line"
+            }
             Event::AgentCreated { agent } => {
                 let room = self.world.has_room_for(&agent.name);
                 return room.map_err(|reason| format!("makes an agent that cannot be: {reason}"));
             }
             Event::AgentUpdated { agent } if !self.has(&agent.name) => "changes an agent that is not there",
-            Event::AgentDeleted { agent_name } if !self.has(agent_name) => "deletes an agent that is not there",
-            Event::Message { sender, sender_type, .. } => match sender_type {
+            Event::AgentDeleted { agent_name } if !self.is_idle(agent_name) => {
+                "deletes an agent that is not there, or that has turns"
+            }
+            Event::Message { message_id, sender, sender_type, .. } => match sender_type {
                 SenderType::Human if sender != "human" => "has a sender that is not the human",
                 SenderType::World if sender != "system" => "has a sender that is not the system",
                 SenderType::Agent if AgentName::new(sender.as_str()).is_err() => "has a sender that is no agent",
+                _ if !self.messages.insert(message_id.clone()) => "has the id of another message",
                 _ => return length(event),
             },
+            Event::Routed { turns, .. } if !self.may_wait(turns) => {
+                "queues a turn of an agent that is not there or has enough, or under the id of another reply"
+            }
+            Event::TurnLimitReached { agent_name, reply_id, root_id, .. }
+                if !self.waits(agent_name, reply_id, root_id) =>
+            {
+                "ends a turn that does not wait"
+            }
+            Event::TurnsDropped { turns, root_id }
+                if !turns.iter().all(|turn| self.waits(&turn.agent_name, &turn.reply_id, root_id)) =>
+            {
+                "drops a turn that does not wait"
+            }
+            Event::ReplyStarted { reply, .. } if !self.may_start(reply) => {
+                "starts a reply that does not wait, or of an agent that gives another one"
+            }
+            Event::ReplyEnded { reply, .. }
+                if self.world.running(&reply.message_id).is_none_or(|t| t.reply != *reply) =>
+            {
+                "ends a reply that does not run"
+            }
+            Event::Settled { root_id } if self.world.turns_of(root_id) > 0 => "settles what is under way",
             _ => return length(event),
         };
         Err(reason.to_owned())
     }
 
+    /// Whether these turns are new, and there is room for all of them.
+    fn may_wait(&mut self, turns: &[Ticket]) -> bool {
+        turns.iter().all(|turn| {
+            let joining = turns.iter().filter(|other| other.agent_name == turn.agent_name).count();
+            let room = self.named(&turn.agent_name).is_some_and(|agent| agent.waiting.len() + joining <= QUEUE);
+            room && self.replies.insert(turn.reply_id.clone())
+        })
+    }
+
+    fn may_start(&self, reply: &Reply) -> bool {
+        let free = self.named(&reply.agent_name).filter(|agent| agent.running.is_none());
+        free.is_some_and(|agent| agent.waiting.iter().any(|turn| turn.reply == *reply))
+    }
+
+    fn waits(&self, agent: &AgentName, reply: &MessageId, root: &MessageId) -> bool {
+        let meant = |turn: &Turn| turn.reply.message_id == *reply && turn.reply.root_id == *root;
+        self.named(agent).is_some_and(|agent| agent.waiting.iter().any(meant))
+    }
+
+    fn is_idle(&self, name: &AgentName) -> bool {
+        self.named(name).is_some_and(|agent| agent.running.is_none() && agent.waiting.is_empty())
+    }
+
+    fn named(&self, name: &AgentName) -> Option<&AgentState> {
+        self.world.agent(name.as_str()).filter(|agent| agent.public.name == *name)
+    }
+
     fn has(&self, name: &AgentName) -> bool {
-        self.world.agent(name.as_str()).is_some_and(|agent| agent.public.name == *name)
+        self.named(name).is_some()
     }
 
     /// What ends everything that is under way: nobody runs it any more.

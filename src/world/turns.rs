@@ -1,5 +1,7 @@
 //! The life of a turn, as decisions: it waits, it starts or is refused at the limit, it ends; it is cancelled.
 
+use std::collections::BTreeMap;
+
 use super::{
     command::Answer,
     decide::{Context, Decision, WhenFull, message_not_found},
@@ -166,17 +168,20 @@ impl World {
 
     /// Drops waiting turns; settles the roots that are left without any turn, now that `ended` are over too.
     pub(super) fn drop_turns(&self, waiting: &[&Turn], ended: &[&Turn]) -> Vec<Event> {
+        let mut roots: BTreeMap<&MessageId, (Vec<Ticket>, u32)> = BTreeMap::new();
+        for turn in waiting {
+            roots.entry(&turn.reply.root_id).or_default().0.push(ticket(&turn.reply));
+        }
+        for turn in ended {
+            roots.entry(&turn.reply.root_id).or_default().1 += 1;
+        }
         let mut events = Vec::new();
-        for root_id in self.busy_roots() {
-            let of_root = |turn: &&&Turn| turn.reply.root_id == *root_id;
-            let turns: Vec<_> = waiting.iter().filter(of_root).map(|turn| ticket(&turn.reply)).collect();
-            let leaving = turns.len() + ended.iter().filter(of_root).count();
+        for (root_id, (turns, ended)) in roots {
+            let leaving = turns.len() as u32 + ended;
             if !turns.is_empty() {
                 events.push(Event::TurnsDropped { turns, root_id: root_id.clone() });
             }
-            if leaving > 0 {
-                events.extend(self.settled(root_id, leaving as u32, 0));
-            }
+            events.extend(self.settled(root_id, leaving, 0));
         }
         events
     }

@@ -240,7 +240,9 @@ async fn long_world(host: &Host, token: &str, records: u64) {
     let said = lines.find(|line| line.to_string().contains("@human hi")).expect("a message");
     let template = said.to_string().replace("@human hi", &text);
     let old = said["id"].as_str().expect("an id");
-    let (template, seq) = (template.replace(old, "EVENT-ID"), format!("\"seq\":{}", said["seq"]));
+    let message = said["event"]["messageId"].as_str().expect("an id");
+    let template = template.replace(old, "EVENT-ID").replace(message, "EVENT-ID");
+    let seq = format!("\"seq\":{}", said["seq"]);
     for number in 2..=records {
         let id = format!("0190f000-0000-7000-8000-{number:012}");
         body += &template.replace("EVENT-ID", &id).replace(&seq, &format!("\"seq\":{number}"));

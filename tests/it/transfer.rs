@@ -1,6 +1,7 @@
 //! A world leaves as NDJSON and comes back: whole, without keys, as a world of its own.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::{Answer, Client, Http, TestServer};
 
@@ -15,6 +16,24 @@ fn agent(lines: &[&str], name: &str) -> String {
     made.replace("\"name\":\"a1\"", &format!("\"name\":\"{name}\""))
 }
 
+/// The first line of that kind, changed.
+fn event(lines: &[&str], kind: &str, change: impl Fn(&mut Value)) -> String {
+    let kind = format!("\"kind\":\"{kind}\"");
+    let found = lines.iter().find(|line| line.contains(&kind)).expect("an event of the kind");
+    let mut line: Value = serde_json::from_str(found).unwrap();
+    change(&mut line["event"]);
+    line.to_string()
+}
+
+/// A turn of `a1` that nobody has given yet, to be asked by `root`.
+fn routed(lines: &[&str], root: Uuid) -> String {
+    let id = Uuid::now_v7();
+    event(lines, "routed", |event| {
+        event["rootId"] = json!(root);
+        event["turns"] = json!([{"agentName": "a1", "replyId": id}]);
+    })
+}
+
 /// An export with some lines more.
 fn grown(lines: &[&str], more: usize, line: &dyn Fn(usize) -> String) -> String {
     let mut all: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -24,6 +43,7 @@ fn grown(lines: &[&str], more: usize, line: &dyn Fn(usize) -> String) -> String 
     for at in 0..more {
         let mut line: Value = serde_json::from_str(&line(at)).unwrap();
         line["seq"] = json!(all.len());
+        line["id"] = json!(Uuid::now_v7());
         all.push(line.to_string());
     }
     all.join("\n")
@@ -116,6 +136,13 @@ async fn what_is_no_export_is_refused_whole() {
     let (_client, _, export) = exported(&server).await;
     let http = server.session().await;
     let lines: Vec<&str> = export.lines().collect();
+    let root = Uuid::now_v7();
+    let settled = event(&lines, "settled", |event| event["rootId"] = json!(root));
+    let gone =
+        event(&lines, "agentCreated", |event| *event = json!({"v": 1, "kind": "agentDeleted", "agentName": "a1"}));
+    let field = |line: &str, name: &str| serde_json::from_str::<Value>(line).unwrap()[name].clone();
+    let id_of = |line: &str| field(line, "id").as_str().unwrap().to_owned();
+    let at_of = |line: &str| format!("\"atMs\":{}", field(line, "atMs"));
     let without = |gone: usize| [&lines[..gone], &lines[gone + 1..]].concat().join("\n");
     for (why, body) in [
         ("nothing", String::new()),
@@ -126,10 +153,7 @@ async fn what_is_no_export_is_refused_whole() {
         ("twice the same", format!("{export}{}", lines[lines.len() - 1])),
         ("only a head", lines[0].to_owned()),
         ("a piece of one", lines[..lines.len() - 1].join("\n")),
-        (
-            "an unknown event",
-            format!("{export}{}", lines[lines.len() - 1].replace("\"event\":{", "\"event\":{\"x\":1,")),
-        ),
+        ("an unknown event", grown(&lines, 1, &|_| event(&lines, "message", |event| event["kind"] = json!("sung")))),
         ("a path as name", export.replacen("\"w\"", "\"../w\"", 1)),
         ("a newer version", export.replacen("\"version\":1", "\"version\":99", 1)),
         ("an agent twice", export.replace("\"name\":\"a2\"", "\"name\":\"A1\"")),
@@ -141,6 +165,18 @@ async fn what_is_no_export_is_refused_whole() {
         ),
         ("an end that contradicts itself", export.replace("\"finishReason\":\"stop\"", "\"finishReason\":\"error\"")),
         ("a text that no reply has", export.replace("@a1 ASK2", &"x".repeat(256 * 1024 + 100))),
+        ("a message twice", grown(&lines, 1, &|_| event(&lines, "message", |_| {}))),
+        ("a reply that starts twice", grown(&lines, 1, &|_| event(&lines, "replyStarted", |_| {}))),
+        ("a reply that ends twice", grown(&lines, 1, &|_| event(&lines, "replyEnded", |_| {}))),
+        ("a turn twice", grown(&lines, 1, &|_| event(&lines, "routed", |_| {}))),
+        ("a turn of nobody", grown(&lines, 1, &|_| routed(&lines, root).replace("\"a1\"", "\"nobody\""))),
+        ("more turns than wait for an agent", grown(&lines, 33, &|_| routed(&lines, root))),
+        ("an end of what is under way", grown(&lines, 2, &|at| [routed(&lines, root), settled.clone()][at].clone())),
+        ("an agent that goes with its turns", grown(&lines, 2, &|at| [routed(&lines, root), gone.clone()][at].clone())),
+        ("a record twice", export.replace(&id_of(lines[3]), &id_of(lines[2]))),
+        ("an id of another kind", export.replace(&id_of(lines[3]), "6e8bc430-9c3a-4d3b-8d3a-0305e82c3301")),
+        ("a time that cannot be written", export.replace(&at_of(lines[3]), "\"atMs\":999999999999999")),
+        ("another template", export.replacen("\"templateName\":\"stage\"", "\"templateName\":\"empty\"", 1)),
         ("somebody else as the human", export.replace("\"sender\":\"human\"", "\"sender\":\"a1\"")),
     ] {
         assert_ne!(body, export, "{why}");
@@ -151,4 +187,40 @@ async fn what_is_no_export_is_refused_whole() {
     import(&server.http(), "/worlds/import", &export).await.problem("UNAUTHENTICATED");
     let json = http.call("POST", "/worlds/import", &[], Some(export.into_bytes())).await;
     json.problem("UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_comes_back_and_is_over() {
+    let server = TestServer::start().await;
+    let (_client, _, export) = exported(&server).await;
+    let http = server.session().await;
+    let lines: Vec<&str> = export.lines().collect();
+    let full = grown(&lines, 32, &|_| routed(&lines, Uuid::now_v7()));
+    let answer = import(&http, "/worlds/import", &full).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let settled = |event: &&Value| event["payload"]["event"]["payload"]["action"] == "settled";
+    let before = export.matches("\"kind\":\"settled\"").count();
+    assert_eq!(events(&http, "w").await.iter().filter(settled).count(), before + 32);
+}
+
+/// One thread: if the import kept it, nobody else would be answered before it is through.
+#[tokio::test]
+async fn a_long_import_lets_others_have_their_turn() {
+    let server = TestServer::start().await;
+    let (_client, _, export) = exported(&server).await;
+    let (http, other) = (server.session().await, server.session().await);
+    let lines: Vec<&str> = export.lines().collect();
+    let reloaded = event(&lines, "agentCreated", |event| *event = json!({"v": 1, "kind": "worldReloaded"}));
+    let long = grown(&lines, 20_000, &|_| reloaded.clone());
+    let mut answered = 0;
+    let importing = import(&http, "/worlds/import", &long);
+    tokio::pin!(importing);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut importing => break answer,
+            health = other.get("/health") => answered += usize::from(health.status == 200),
+        }
+    };
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    assert!(answered >= 5, "{answered} requests were answered meanwhile");
 }
