@@ -13,7 +13,7 @@ use std::{
 
 use axum::Router;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     config::Config,
@@ -236,7 +236,7 @@ fn router(config: &Config, address: SocketAddr, app: &Arc<App>, shutdown: &Shutd
         shutdown: shutdown.clone(),
         max_body: config.max_body_bytes,
         patience: config.stuck_timeout,
-        imports: Semaphore::new(http::IMPORTS),
+        imports: http::Room::new(http::IMPORTS),
     };
     http::router(Arc::new(api), Arc::new(guard), ws::router(ws))
 }

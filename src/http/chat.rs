@@ -13,11 +13,14 @@ use crate::{
     protocol::{
         self, CaughtUp, ChatBody, ChatUntil, Connected, ErrorCode, IdempotencyKey, MessageAccepted, MessageId,
         OnDisconnect, ServerMessage, SessionToken, Status, StatusCaughtUp, StatusConnected, StatusMessageAccepted,
-        TemplateName, WorldName,
+        WorldName,
     },
     session::{Identity, accepted},
     shutdown::{Phase, Shutdown},
-    world::{Command, Delivery, Entered, Filter, Subscription, Wanted, WorldCell, gone, not_found, now_ms, timestamp},
+    world::{
+        Command, Delivery, Entered, Filter, Subscription, Wanted, WorldCell, gone, not_found, now_ms, timestamp,
+        try_out,
+    },
 };
 
 /// How long a chat's stream stays, and what leaving it does.
@@ -40,9 +43,9 @@ impl Http {
             let text = "an idempotency key needs a session token: it counts within a user";
             return Err(Failure::new(ErrorCode::Unauthenticated, text));
         }
-        let (caller, new_token, entered) = self.chat_world(caller, world).await?;
         let ChatBody { message, sender, display_name, target_agent } = body;
         let command = Command::Chat { content: message, sender, display_name, target_agent };
+        let (caller, new_token, entered) = self.chat_world(caller, world, &command).await?;
         let outcome = self.app.execute(&caller, &entered.cell, command, options.key.clone()).await?;
         let accepted = accepted(outcome)?;
         let cell = entered.cell.clone();
@@ -59,30 +62,28 @@ impl Http {
         &self,
         caller: Option<Identity>,
         name: &WorldName,
+        command: &Command,
     ) -> Result<(Identity, Option<SessionToken>, Entered), Failure> {
         if let Some(caller) = caller {
             return match self.app.worlds.find(caller.user.as_str(), name).await? {
                 Some(entered) => Ok((caller, None, entered)),
                 None => {
-                    let entered = self.clone_template(&caller, name).await?;
+                    let entered = self.clone_template(&caller, name, command).await?;
                     Ok((caller, None, entered))
                 }
             };
         }
-        // Nothing is made for a stranger before it is clear that there is something to chat in.
-        self.app.worlds.templates.get(name.as_str()).ok_or_else(not_found)?;
         let (caller, token) = self.app.identities.anonymous()?;
-        let entered = self.clone_template(&caller, name).await?;
+        let entered = self.clone_template(&caller, name, command).await?;
         Ok((caller, Some(token), entered))
     }
 
-    async fn clone_template(&self, caller: &Identity, name: &WorldName) -> Result<Entered, Failure> {
-        let template: TemplateName = match self.app.worlds.templates.get(name.as_str()) {
-            Some(template) => template.name.clone(),
-            None => return Err(not_found()),
-        };
+    async fn clone_template(&self, caller: &Identity, name: &WorldName, command: &Command) -> Result<Entered, Failure> {
+        // Nothing is made before it is clear that there is something to chat in, and that it would be heard.
+        let template = self.app.worlds.templates.get(name.as_str()).ok_or_else(not_found)?;
+        try_out(template, command)?;
         self.app.identities.save(caller).await?;
-        let wanted = Wanted { name, template: &template, persistent: false, title: None };
+        let wanted = Wanted { name, template: &template.name, persistent: false, title: None };
         let (entered, _) = self.app.worlds.open_or_create(caller.user.as_str(), wanted).await?;
         Ok(entered)
     }

@@ -8,9 +8,9 @@ use crate::{
     log::{Limit, Record},
     protocol::{
         AgentFilter, AgentName, Cursor, EncodedFrame, ErrorCode, EventFrames, EventKind, EventPage, EventTypesParam,
-        WorldName,
+        UnresumableReason, WorldName,
     },
-    world::{Entered, Event, Filter, Subscription, WorldCell, publish, storage},
+    world::{Entered, Event, Filter, Subscription, WorldCell, publish, storage, unresumable},
 };
 
 /// Records read at once while a page is filled.
@@ -107,6 +107,10 @@ async fn forward(cell: &WorldCell, after: u64, limit: usize, filter: &Filter) ->
     let mut at = after;
     let next = 'full: loop {
         let page = cell.services.log.read(cell.id, at, READ).await.map_err(storage)?;
+        if page.floor > at {
+            // It was dropped meanwhile.
+            return Err(unresumable(UnresumableReason::Expired, cell.cursor(page.head)));
+        }
         if page.records.is_empty() {
             break None;
         }
@@ -127,6 +131,9 @@ async fn backward(cell: &WorldCell, before: u64, limit: usize, filter: &Filter) 
     let mut at = before;
     let prev = 'full: loop {
         let page = cell.services.log.read_before(cell.id, at, READ).await.map_err(storage)?;
+        if at == before && page.floor > 0 && before <= page.floor {
+            return Err(unresumable(UnresumableReason::Expired, cell.cursor(page.head)));
+        }
         if page.records.is_empty() {
             break None;
         }

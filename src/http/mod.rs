@@ -35,8 +35,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use tokio::sync::Semaphore;
 
+pub use body::Room;
 pub use caller::Context;
 use embedded::{Embedded, Serving};
 pub use guard::Guard;
@@ -47,13 +47,13 @@ use crate::{
     problem::{ProblemResponse, problem},
     protocol::ErrorCode,
     session::App,
-    shutdown::{RETRY_AFTER_MS, Shutdown},
+    shutdown::Shutdown,
 };
 
 /// An import is as large as a world's log.
 const MAX_IMPORT: usize = 64 * 1024 * 1024;
-/// Imports that are read at the same time.
-pub const IMPORTS: usize = 4;
+/// Bytes of all imports that are read at the same time.
+pub const IMPORTS: usize = 4 * MAX_IMPORT;
 
 /// What every request needs.
 pub struct Http {
@@ -63,8 +63,8 @@ pub struct Http {
     pub max_body: usize,
     /// Time in which at least a piece of a body has to come.
     pub patience: Duration,
-    /// Places for [`IMPORTS`].
-    pub imports: Semaphore,
+    /// Room for [`IMPORTS`].
+    pub imports: Room,
 }
 
 /// A body that is no JSON of the schema.
@@ -118,19 +118,20 @@ async fn serve(http: Arc<Http>, request: Request) -> Result<Response, ProblemRes
         // Who is nobody learns nothing of what else is wrong.
         context.require_token().map_err(problem)?;
     }
-    let _importing = if found.operation == Operation::ImportWorld {
-        // What is so much larger than everything else is taken of those who are known, and of few at a time.
-        http.require_writer(&context).await.map_err(problem)?;
-        Some(http.imports.try_acquire().map_err(|_| problem(too_many_imports()))?)
-    } else {
-        None
+    let (limit, room) = match found.operation {
+        Operation::ImportWorld => {
+            // What is so much larger than everything else is taken of those who are known.
+            http.require_writer(&context).await.map_err(problem)?;
+            (MAX_IMPORT, Some(&http.imports))
+        }
+        _ => (http.max_body, None),
     };
-    let limit = if found.operation == Operation::ImportWorld { MAX_IMPORT } else { http.max_body };
-    let body = body::read(body, limit, http.patience).await.map_err(problem)?;
+    let body = body::read(body, limit, http.patience, room).await.map_err(problem)?;
     // hyper drops what it waits for when the client leaves. What was begun is done all the same, to its end.
     let served = http.clone();
     let answering = tokio::spawn(async move {
-        let reply = routes::call(&*served, context, &found, parts.uri.query(), &parts.headers, body).await?;
+        let reply =
+            routes::call(&*served, context, &found, parts.uri.query(), &parts.headers, body.bytes.clone()).await?;
         Ok::<_, Failure>((reply, parts))
     });
     let (reply, parts) = answering.await.map_err(Failure::internal).flatten().map_err(problem)?;
@@ -146,11 +147,6 @@ async fn serve(http: Arc<Http>, request: Request) -> Result<Response, ProblemRes
         };
     }
     Ok(response)
-}
-
-fn too_many_imports() -> Failure {
-    let text = format!("{IMPORTS} worlds are being imported already");
-    Failure::new(ErrorCode::Overloaded, text).retry_after_ms(RETRY_AFTER_MS)
 }
 
 fn respond(reply: Reply<Payload>, request: &HeaderMap) -> Response {

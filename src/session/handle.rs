@@ -10,7 +10,7 @@ use crate::{
         EventUnsubscribe, Handle, IdempotencyKey, Ping, Pong, StatusCancelled, StatusMessageAccepted, StatusSubscribed,
         StatusUnsubscribed, Subscribed, Unsubscribed, WorldReload, WorldReloaded, WorldSelect, WorldSelected,
     },
-    world::{AgentChange, Answer, Command, Filter, Subscription, Wanted},
+    world::{AgentChange, Answer, Command, Filter, Subscription, Wanted, gone},
 };
 
 impl Handle for Session {
@@ -98,6 +98,7 @@ impl Handle for Session {
         let cell = self.world(world_name.as_ref())?.clone();
         let from = match &after {
             Some(after) => cell.check_resumable(after).await?,
+            None if cell.is_gone() => return Err(gone().into()),
             None => cell.hub.head(),
         };
         let kinds = match &event_types {

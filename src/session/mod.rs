@@ -72,6 +72,11 @@ impl Session {
         self.selected.as_mut()?.subscription.as_mut()
     }
 
+    /// The world that is selected.
+    pub fn selected(&self) -> Option<&Arc<WorldCell>> {
+        self.selected.as_ref().map(|selected| &selected.entered.cell)
+    }
+
     /// The world was deleted under the connection.
     pub fn deselect(&mut self) {
         self.selected = None;
@@ -86,8 +91,7 @@ impl Session {
 
     /// The world that a message is for: the selected one, which `named` must be, if it is given.
     fn world(&self, named: Option<&WorldName>) -> Result<&Arc<WorldCell>, Failure> {
-        let selected = self.selected.as_ref().map(|selected| &selected.entered.cell);
-        match (selected, named) {
+        match (self.selected(), named) {
             (None, None) => Err(Failure::new(ErrorCode::Conflict, "select a world first, with world_select")),
             (Some(cell), None) => Ok(cell),
             (Some(cell), Some(name)) if cell.name.as_str().eq_ignore_ascii_case(name.as_str()) => Ok(cell),

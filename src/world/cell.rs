@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     actor::{self, Held},
@@ -84,6 +84,8 @@ pub struct WorldCell {
     pub services: Arc<Services>,
     persistent: AtomicBool,
     gone: AtomicBool,
+    /// Told when it is.
+    left: Notify,
     desk: Mutex<Option<Desk>>,
     /// For handing itself to its actor.
     this: Weak<WorldCell>,
@@ -120,6 +122,7 @@ impl WorldCell {
             services,
             persistent: AtomicBool::new(entry.persistent),
             gone: AtomicBool::new(false),
+            left: Notify::new(),
             desk: Mutex::default(),
             this: this.clone(),
         })
@@ -135,6 +138,14 @@ impl WorldCell {
 
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the world was deleted.
+    pub async fn until_gone(&self) {
+        let left = self.left.notified();
+        if !self.is_gone() {
+            left.await;
+        }
     }
 
     /// Whether an actor holds the world's state right now.
@@ -242,6 +253,7 @@ impl WorldCell {
             let _ = self.ask(actor::Mail::Close).await;
         }
         self.hub.close();
+        self.left.notify_waiters();
     }
 
     async fn ask<T>(&self, mail: impl FnOnce(oneshot::Sender<T>) -> actor::Mail) -> Result<T, Failure> {

@@ -282,12 +282,16 @@ async fn revoked(mut revocation: Revocation) {
     revocation.wait().await;
 }
 
-/// What the session's subscription brings; never, without one.
+/// What the session's subscription brings; without one, the end of the world that is selected.
 async fn deliveries(session: &mut Session, outlet: Option<&Arc<dyn Outlet>>) -> Result<Vec<Delivery>, Failure> {
-    match session.subscription() {
-        Some(subscription) => subscription.next(outlet).await,
+    if let Some(subscription) = session.subscription() {
+        return subscription.next(outlet).await;
+    }
+    match session.selected() {
+        Some(cell) => cell.until_gone().await,
         None => std::future::pending().await,
     }
+    Ok(vec![Delivery::Gone])
 }
 
 /// Sends a close frame and waits, not for long, until the peer has seen it.

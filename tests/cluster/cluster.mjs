@@ -329,7 +329,8 @@ export class Follower {
     const id = `ask-${(this.#asked += 1)}`;
     this.#send(id, type, payload, more);
     const answer = new Promise((resolve, reject) => this.#asking.set(id, { resolve, reject }));
-    return within(20, type, answer);
+    // An append whose answer was lost is asked after for 15 seconds, and this one may stand behind it.
+    return within(40, type, answer);
   }
 
   /**

@@ -186,6 +186,8 @@ async fn a_bounded_log_says_what_has_expired() {
             panic!("a live tail")
         };
         assert_eq!(answer.problem("UNRESUMABLE")["reason"], "expired");
+        let before = http.get(&format!("/worlds/w/events?before={start}")).await;
+        assert_eq!((before.status, &before.problem("UNRESUMABLE")["reason"]), (410, &json!("expired")));
         // What is within the bound is there, and the agents know all that they knew.
         let seq: u64 = head.split(':').nth(1).and_then(|seq| seq.parse().ok()).expect("a seq");
         let after = client.at(seq - 40);
@@ -206,5 +208,5 @@ async fn a_bounded_log_says_what_has_expired() {
             server = Program::start(&dir.path().join("data"), &settings).await;
         }
     }
-    println!("resume: a log bounded to 40 records refuses what is older on four ways, before and after a restart");
+    println!("resume: a log bounded to 40 records refuses what is older on five ways, before and after a restart");
 }

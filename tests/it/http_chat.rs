@@ -44,16 +44,22 @@ async fn a_stranger_asks_and_becomes_a_user() {
 #[tokio::test]
 async fn refusals_before_acceptance_are_problems_and_make_no_user() {
     let server = TestServer::start().await;
-    let before = server.http().get("/health").await.json()["sessions"].clone();
+    let counts = async || {
+        let health = server.http().get("/health").await;
+        (health.json()["sessions"].clone(), health.json()["worlds"].clone())
+    };
+    let before = counts().await;
     for (path, body, code) in [
         ("/worlds/nowhere/chat", json!({"message": "hi"}), "WORLD_NOT_FOUND"),
         ("/worlds/stage/chat", json!({"message": ""}), "INVALID_MESSAGE"),
         ("/worlds/stage/chat", json!({"content": "hi"}), "INVALID_MESSAGE"),
+        ("/worlds/stage/chat", json!({"message": "hi", "targetAgent": "a9"}), "AGENT_NOT_FOUND"),
+        ("/worlds/stage/chat", json!({"message": "hi", "sender": "a9"}), "AGENT_NOT_FOUND"),
     ] {
         let Err(answer) = server.http().try_stream("POST", path, &[], Some(body)).await else { panic!("{path}") };
         answer.problem(code);
     }
-    assert_eq!(server.http().get("/health").await.json()["sessions"], before);
+    assert_eq!(counts().await, before);
     let http = server.session().await;
     for (body, code) in [
         (json!({"message": "hi", "targetAgent": "a9"}), "AGENT_NOT_FOUND"),
@@ -64,6 +70,7 @@ async fn refusals_before_acceptance_are_problems_and_make_no_user() {
         };
         answer.problem(code);
     }
+    assert_eq!(http.get("/session/worlds").await.json(), &json!([]));
 }
 
 #[tokio::test]

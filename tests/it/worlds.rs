@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
+use tokio::time::timeout;
 
-use crate::support::{TestServer, eventually};
+use crate::support::{PATIENCE, TestServer, eventually};
 
 #[tokio::test]
 async fn a_new_world_is_a_clone_of_its_template() {
@@ -173,10 +175,79 @@ async fn a_deleted_world_closes_its_connections_4004() {
     let mut client = server.client().await;
     client.select("stage", "w").await;
     let http = server.http_of(client.token());
+    let mut deaf = server.client_of(client.token()).await;
+    deaf.select("stage", "w").await;
+    deaf.ok("event_unsubscribe", json!({})).await;
     assert_eq!(http.delete("/worlds/w").await.status, 204);
     assert_eq!(client.closed().await.0, Some(4004));
+    assert_eq!(deaf.closed().await.0, Some(4004), "without a subscription, too");
     http.get("/worlds/w").await.problem("WORLD_NOT_FOUND");
     let mut client = server.client_of(http.token()).await;
     let fresh = client.select("duo", "w").await;
     assert_eq!(fresh["templateName"], "duo", "the name is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_a_world_is_deleted_is_told_that_it_is_gone() {
+    let server = TestServer::start().await;
+    let http = server.session().await;
+    let (mut opened, mut refused) = (0, 0);
+    for _ in 0..60 {
+        http.world("w").await;
+        let follow = || http.try_stream("GET", "/worlds/w/events", &[("accept", "text/event-stream")], None);
+        let (deleted, streams) = tokio::join!(http.delete("/worlds/w"), join_all((0..12).map(|_| follow())));
+        assert_eq!(deleted.status, 204);
+        for stream in streams {
+            match stream {
+                Ok(stream) => {
+                    let events = timeout(PATIENCE, stream.rest()).await.expect("it ends");
+                    let last = events.last().expect("it is told");
+                    assert_eq!(last.frame.payload()["code"], "WORLD_NOT_FOUND", "{events:?}");
+                    opened += 1;
+                }
+                Err(answer) => {
+                    answer.problem("WORLD_NOT_FOUND");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("{opened} streams, {refused} refusals");
+    assert!(opened > 20 && refused > 20, "{opened} streams, {refused} refusals: there was no race");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_free_again_as_soon_as_its_world_is_deleted() {
+    let server = TestServer::start().await;
+    let http = server.session().await;
+    let mut made = 0;
+    for _ in 0..100 {
+        http.world("w").await;
+        let (deleted, again) =
+            tokio::join!(http.delete("/worlds/w"), http.put("/worlds/w", json!({"templateName": "stage"})));
+        assert_eq!(deleted.status, 204);
+        assert!(matches!(again.status, 200 | 201), "{}", again.text);
+        made += usize::from(again.status == 201);
+        if again.status == 201 {
+            assert_eq!(http.delete("/worlds/w").await.status, 204);
+        }
+    }
+    println!("{made} made");
+    assert!(made > 0, "there was no race");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_a_thousand_worlds_and_not_one_more() {
+    let server = TestServer::start().await;
+    let http = server.session().await;
+    let make =
+        async |number: usize| http.put(&format!("/worlds/w{number}"), json!({"templateName": "stage"})).await.status;
+    for round in 0..10 {
+        join_all((0..99).map(|number| make(100 * round + number))).await;
+    }
+    let last = join_all((0..30).map(|number| make(2_000 + number))).await;
+    let (made, refused) =
+        (last.iter().filter(|status| **status == 201).count(), last.iter().filter(|status| **status == 409).count());
+    assert_eq!((made, refused), (10, 20));
+    assert_eq!(http.get("/session/worlds").await.json().as_array().map(Vec::len), Some(1_000));
 }

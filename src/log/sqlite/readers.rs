@@ -18,9 +18,12 @@ pub(super) const READERS: usize = 4;
 /// to dozens in a burst of short reads, each with a heap of its own.
 pub(super) struct Readers {
     threads: Handle,
-    runtime: Mutex<Option<Runtime>>,
+    running: Mutex<Option<Threads>>,
     pool: Arc<Pool>,
 }
+
+/// What the threads belong to. Dropped, it ends them without waiting: a task may do that, and must not block.
+struct Threads(Option<Runtime>);
 
 type Connect = fn(&Path) -> rusqlite::Result<Connection>;
 
@@ -36,7 +39,8 @@ impl Readers {
     pub fn new(database: PathBuf, connect: Connect) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().max_blocking_threads(READERS).thread_name("log-reader").build()?;
         let pool = Arc::new(Pool { database, connect, idle: Mutex::default() });
-        Ok(Self { threads: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), pool })
+        let threads = runtime.handle().clone();
+        Ok(Self { threads, running: Mutex::new(Some(Threads(Some(runtime)))), pool })
     }
 
     /// Runs `read` on one consistent state of the database.
@@ -54,17 +58,23 @@ impl Readers {
 
     /// Waits for the reads that run, refuses later ones, and closes the connections.
     pub async fn close(&self) {
-        let runtime = self.runtime.lock().take();
-        // Ends its threads and waits for them; a panic of theirs was reported there.
-        let _ = tokio::task::spawn_blocking(move || drop(runtime)).await;
+        let running = self.running.lock().take();
+        // Ends the threads and waits for them. It is not run at all when the server's runtime ends, too.
+        let _ = tokio::task::spawn_blocking(move || running.map(Threads::join)).await;
         self.pool.idle.lock().clear();
     }
 }
 
-/// Without waiting: where a task drops its storage, nothing may block.
-impl Drop for Readers {
+impl Threads {
+    /// Waits for what they do.
+    fn join(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.get_mut().take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rusqlite::Connection;
@@ -93,4 +94,24 @@ async fn closing_waits_for_what_runs_and_refuses_what_comes_later() {
     drop(release);
     running.await.unwrap().unwrap();
     closing.await.unwrap().unwrap();
+}
+
+#[test]
+fn a_close_that_the_end_of_its_runtime_cuts_off_ends_the_threads_all_the_same() {
+    let (_dir, store) = fresh();
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let (_release, until) = mpsc::channel::<()>();
+    runtime.block_on(async {
+        // The only thread that may block is taken, so that the close waits for it.
+        tokio::task::spawn_blocking(move || drop(until.recv_timeout(Duration::from_millis(200))));
+        tokio::select! {
+            () = store.readers.close() => panic!("it cannot have ended"),
+            () = tokio::task::yield_now() => {}
+        }
+        let later = store.reading(|_| Ok(())).await;
+        assert!(later.is_ok() || matches!(later, Err(Error::Closed)), "{later:?}");
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let refused = futures_util::FutureExt::now_or_never(store.reading(|_| Ok(())));
+    assert!(matches!(refused, Some(Err(Error::Closed))), "{refused:?}");
 }
