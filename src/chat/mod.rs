@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long)]
     pub persistent: bool,
     /// Session token of an earlier visit, to find its worlds again
-    #[arg(long, value_name = "TOKEN", env = "AGENT_WORLD_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "AGENT_WORLD_TOKEN", hide_env_values = true, allow_hyphen_values = true)]
     pub token: Option<String>,
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     record::Recording,
-    support::{Frame, Host, TestServer, here, program},
+    support::{Frame, Host, TestServer, here, program, run_to_end},
 };
 
 async fn play(file: &Path, server: &Host, patience: f64) -> Result<Report, ToolError> {
@@ -245,6 +245,14 @@ async fn a_mock_plays_a_script() {
     client.select("default-world", "w").await;
     assert!(client.converse("Hello").await.iter().any(Frame::is_end));
     running.abort();
+}
+
+/// Of 64 tokens one begins with a hyphen.
+#[test]
+fn a_token_may_begin_with_a_hyphen() {
+    let arguments = ["replay", "no-such-file", "ws://127.0.0.1:9/ws", "--token", "-i8B"];
+    let (code, said) = run_to_end(&arguments);
+    assert!(code == Some(2) && said.starts_with("agent-world: failed to read no-such-file"), "{said}");
 }
 
 #[test]
