@@ -11,6 +11,7 @@ use std::{
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use agent_world::{
@@ -233,13 +234,20 @@ async fn serve(config: Config) -> Outcome {
     Ok(server.run(stop).await?)
 }
 
+/// Signals this soon after the first are still the first: `timeout`, shells and process managers signal the process and
+/// its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// Tells of the first signal; at the second the program ends: whoever asks twice does not want to wait.
 fn stopping(mut signals: Signals) -> oneshot::Receiver<()> {
     let (told, stop) = oneshot::channel();
     tokio::spawn(async move {
         signals.next().await;
+        let first = Instant::now();
         let _ = told.send(());
-        signals.next().await;
+        while first.elapsed() < SAME_SIGNAL {
+            signals.next().await;
+        }
         tracing::warn!("told to stop twice, stopping at once");
         std::process::exit(1);
     });
