@@ -3,6 +3,7 @@
 //! `migrate` moves one to where many nodes share it, and `renew-epochs` is for when that was restored.
 
 mod chat;
+mod invocation;
 mod migrate;
 mod progress;
 mod renew;
@@ -221,10 +222,12 @@ async fn serve(config: Config) -> Outcome {
     let address = server.local_addr();
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     if io::stderr().is_terminal() {
-        let url = if address.port() == 3001 { String::new() } else { format!(" --url ws://{address}/ws") };
+        let url = format!("ws://{address}/ws");
+        let chat = if address.port() == 3001 { &["chat"][..] } else { &["chat", "--url", &url] };
+        let chat = invocation::call(chat);
         eprintln!(
-            "\nAgent World is at http://{address} (WebSocket: ws://{address}/ws). Talk to it from another terminal:\n\n    \
-             cargo run -- chat{url}\n\nCtrl-C stops it.\n"
+            "\nAgent World is at http://{address} (WebSocket: {url}). Talk to it from another terminal:\n\n    \
+             {chat}\n\nCtrl-C stops it.\n"
         );
     }
     let stop = async {
