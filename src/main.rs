@@ -56,6 +56,7 @@ fn command() -> Command {
         .subcommand(
             record::Options::augment_args(Command::new("record"))
                 .about("Record what a client and a server say to each other, as a proxy between them")
+                .override_usage("agent-world record [OPTIONS] <URL> <OUT>\n       agent-world record --break list")
                 .after_help(record::AFTER_HELP),
         )
         .subcommand(
@@ -95,6 +96,10 @@ fn main() -> ExitCode {
     }
     let outcome = match arguments.subcommand() {
         Some(("validate", options)) => return tool(options, |options| validate::run(&options)),
+        // Their names need neither a server nor a file.
+        Some(("record", options)) if options.get_one::<String>("broken").is_some_and(|name| name == "list") => {
+            conform::ways().map(|names| println!("{}", names.join("\n"))).map_err(Into::into)
+        }
         Some(("record", options)) => return tool(options, run_record),
         Some(("replay", options)) => {
             return tool(options, |options: replay::Options| block_on(replay::run(&options)));
@@ -155,9 +160,7 @@ fn run_record(options: record::Options) -> Result<Finding, ToolError> {
 
 fn run_mock(options: mock::Options) -> Result<Finding, ToolError> {
     if options.print {
-        let source = options.source.as_deref();
-        let source = source.ok_or_else(|| ToolError::Other("--print needs a script or a recording".to_owned()))?;
-        println!("{}", mock::script(source)?);
+        println!("{}", mock::script(options.source.as_deref())?);
         return Ok(Finding::Well);
     }
     let mock = mock::prepare(&options)?;

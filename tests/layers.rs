@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("conform", &["protocol"]),
     ("listen", &["peer", "shutdown"]),
     ("upkeep", &["error", "log", "session", "world"]),
-    ("frames", &["config", "protocol", "world"]),
+    ("frames", &["config", "protocol", "provider", "world"]),
     (
         "server",
         &[

@@ -276,3 +276,11 @@ fn what_is_neither_is_said() {
     let output = program().arg("mock").arg(here("scripts/stage.json")).arg("--print").output().expect("it runs");
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["name"], "stage");
 }
+
+#[test]
+fn a_mock_without_a_source_prints_what_it_would_play() {
+    let output = program().args(["mock", "--print"]).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let demo: Value = serde_json::from_str(include_str!("../../templates/demo.script.json")).expect("JSON");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).expect("JSON"), demo);
+}

@@ -16,6 +16,7 @@ use super::{ToolError, replay::Recording};
 use crate::{
     config::Config,
     protocol::{Script, codec, decode_body},
+    provider,
     world::Templates,
 };
 
@@ -60,8 +61,9 @@ struct Play {
     templates: Vec<Value>,
 }
 
-/// The script that a source stands for, as text.
-pub fn script(source: &Path) -> Result<String, ToolError> {
+/// The script that would be played, as text.
+pub fn script(source: Option<&Path>) -> Result<String, ToolError> {
+    let Some(source) = source else { return Ok(provider::DEMO.trim_end().to_owned()) };
     Ok(serde_json::to_string_pretty(&read(source)?.script).unwrap_or_default())
 }
 
