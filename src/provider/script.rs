@@ -34,10 +34,7 @@ impl ScriptBook {
     /// # Errors
     /// What it says is not allowed by `schema/script.json`.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidScript> {
-        decode_body(json).map(|script| Self(Arc::new(script))).map_err(|refused| {
-            let places = refused.violations().iter().map(|at| format!("{}: {}", at.pointer, at.message));
-            InvalidScript(places.collect::<Vec<_>>().join("; "))
-        })
+        decode_body(json).map(|script| Self(Arc::new(script))).map_err(|refused| InvalidScript(refused.line()))
     }
 
     /// The embedded demonstration, which says that it is one and how to configure a model.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{decide::new_agent, event::Event, routing::is_reserved};
-use crate::protocol::{Agent, AgentDefinition, SystemPrompt, Template, TemplateName, Title, Violation, codec};
+use crate::protocol::{Agent, AgentDefinition, SystemPrompt, Template, TemplateName, Title, codec};
 
 const EMBEDDED: [(&str, &str); 3] = [
     ("default-world.json", include_str!("../../templates/default-world.json")),
@@ -27,21 +27,8 @@ pub struct Templates {
 pub enum InvalidTemplate {
     #[error("failed to read {}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
-    #[error("{} is not a valid template: {}", file.display(), sentences(violations))]
-    Invalid { file: PathBuf, violations: Vec<Violation> },
     #[error("{} is not a valid template: {reason}", file.display())]
     Unsound { file: PathBuf, reason: String },
-}
-
-fn sentences(violations: &[Violation]) -> String {
-    let sentences: Vec<_> = violations
-        .iter()
-        .map(|violation| match violation.pointer.as_str() {
-            "" => violation.message.clone(),
-            pointer => format!("{pointer}: {}", violation.message),
-        })
-        .collect();
-    sentences.join("; ")
 }
 
 impl Templates {
@@ -86,11 +73,8 @@ impl Templates {
     }
 
     fn add(&mut self, file: &Path, name: &str, text: &[u8], prompts: Option<&Path>) -> Result<(), InvalidTemplate> {
-        let mut template: Template = codec::decode_body(text).map_err(|rejection| InvalidTemplate::Invalid {
-            file: file.to_owned(),
-            violations: rejection.violations().to_vec(),
-        })?;
         let unsound = |reason: String| InvalidTemplate::Unsound { file: file.to_owned(), reason };
+        let mut template: Template = codec::decode_body(text).map_err(|rejection| unsound(rejection.line()))?;
         if template.name.as_str() != name {
             return Err(unsound(format!("its name is {:?}, that of its file {name:?}", template.name.as_str())));
         }

@@ -264,7 +264,7 @@ fn what_is_neither_is_said() {
         "id": "1", "type": "world_selected", "payload": {"templateName": "../../elsewhere"}}});
     for (text, words) in [
         (&*format!("\n{elsewhere}\n"), "x.json, line 2: /frame/payload/templateName"),
-        (r#"{"name":"x"}"#, "is no script"),
+        (r#"{"name":"x"}"#, r#"x.json is no script: lacks the field "otherwise""#),
         ("", "holds no frame"),
         ("{\"id\":\"1\",\"type\":\"ping\"}\n{\"id\":\"2\",\"type\":\"ping\"}\n", "no recording"),
     ] {

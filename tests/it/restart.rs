@@ -167,19 +167,25 @@ async fn a_wrong_start_is_one_line_and_a_failure() {
     fs::write(path("bad-script.json"), r#"{"name":"x"}"#).unwrap();
     fs::write(path("file"), "").unwrap();
     fs::write(path("bad.toml"), "nothing = true").unwrap();
+    fs::write(path("own.toml"), format!("templates = {:?}", path("absent"))).unwrap();
     let (data, used, file) = (path("data"), path("used"), path("file"));
     let (template, other, script) = (path("bad-template"), path("other-name"), path("bad-script.json"));
-    let (absent, toml, below) = (path("absent"), path("bad.toml"), path("file/data"));
-    let cases: [(&[&str], &[&str]); 11] = [
+    let (absent, toml, own, below) = (path("absent"), path("bad.toml"), path("own.toml"), path("file/data"));
+    let cases: [(&[&str], &[&str]); 13] = [
         (&["--listen", &address, "--data-dir", &data], &[&address, "taken"]),
         (&["--data-dir", &used], &[&used, "in use"]),
-        (&["--data-dir", &file], &[&file]),
-        (&["--data-dir", &below], &[&below]),
-        (&["--data-dir", &data, "--templates", &template], &["world.json", "/description"]),
-        (&["--data-dir", &data, "--templates", &other], &["world.json", "welt"]),
-        (&["--data-dir", &data, "--templates", &absent], &[&absent]),
-        (&["--data-dir", &data, "--script", &script], &["bad-script.json", "otherwise"]),
-        (&["--data-dir", &data, "--script", &absent], &[&absent]),
+        (&["--data-dir", &file], &["data directory", &file, "not writable: not a directory"]),
+        (&["--data-dir", &below], &["data directory", &below, "not writable: Not a directory"]),
+        (&["--data-dir", &data, "--templates", &template], &["--templates: ", "world.json", "/description: "]),
+        (&["--data-dir", &data, "--templates", &other], &["--templates: ", "world.json", "welt"]),
+        (&["--data-dir", &data, "--templates", &absent], &["--templates: failed to read ", &absent]),
+        (&["--data-dir", &data, "--config", &own], &["--templates: failed to read ", &absent]),
+        (
+            &["--data-dir", &data, "--script", &script],
+            &["--script: ", "bad-script.json", "not valid: lacks the field \"otherwise\""],
+        ),
+        (&["--data-dir", &data, "--script", &absent], &["--script: failed to read ", &absent]),
+        (&["--nats", "nats://127.0.0.1:9", "--cluster-key", &absent], &["--cluster-key: failed to read ", &absent]),
         (&["--data-dir", &data, "--grace", "soon"], &["--grace", "soon"]),
         (&["--config", &toml], &["bad.toml", "nothing"]),
     ];
