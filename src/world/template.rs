@@ -33,7 +33,8 @@ pub enum InvalidTemplate {
 
 impl Templates {
     /// The embedded templates, and those of `dir`: files `<name>.json`, and folders `<name>` with a `template.json`
-    /// and prompts in `<agent>.md`.
+    /// and prompts in `<agent>.md`. Other files are let be, and so is what is hidden: mounts and version control put
+    /// folders of their own there.
     pub fn load(dir: Option<&Path>) -> Result<Self, InvalidTemplate> {
         let mut templates = Self { by_name: BTreeMap::new() };
         for (file, text) in EMBEDDED {
@@ -53,10 +54,18 @@ impl Templates {
         let mut own = BTreeSet::new();
         for entry in paths {
             let path = entry.path();
+            let called = entry.file_name().to_string_lossy().into_owned();
+            if called.starts_with('.') || called.ends_with(".script.json") {
+                continue;
+            }
             let (file, prompts) = match path.is_dir() {
                 true => (path.join("template.json"), Some(path.as_path())),
                 false => (path.clone(), None),
             };
+            if prompts.is_some() && !file.is_file() {
+                let reason = "a folder needs a template.json beside its prompts".to_owned();
+                return Err(InvalidTemplate::Unsound { file: path, reason });
+            }
             let is_template = file.extension().is_some_and(|extension| extension == "json") && file.is_file();
             if is_template {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -239,6 +239,17 @@ async fn a_template_whose_model_server_is_not_allowed_is_told_at_the_start() {
     assert!(warned.len() == 2 && warned[0].contains("--allow-base-url http://127.0.0.1:8080"), "{warned:?}");
 }
 
+/// The directory of the built-in templates has the demo's script beside them.
+#[test]
+fn the_templates_of_the_checkout_are_a_directory_of_templates() {
+    let data = tempfile::tempdir().unwrap();
+    let (_taken, address) = free_port();
+    let (address, data) = (address.to_string(), data.path().join("data").display().to_string());
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+    let (_, text) = run_to_end(&["serve", "--listen", &address, "--data-dir", &data, "--templates", own]);
+    assert!(text.contains("the port is taken"), "it got that far: {text}");
+}
+
 #[tokio::test]
 async fn an_ephemeral_world_has_its_grace_again_after_a_restart() {
     let mut server = TestServer::with(|config| config.grace = Duration::from_secs(60)).await;
