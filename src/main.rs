@@ -3,6 +3,7 @@
 //! `migrate` moves one to where many nodes share it, and `renew-epochs` is for when that was restored.
 
 mod chat;
+mod invocation;
 mod migrate;
 mod progress;
 mod renew;
@@ -11,6 +12,7 @@ use std::{
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use agent_world::{
@@ -54,6 +56,7 @@ fn command() -> Command {
         .subcommand(
             record::Options::augment_args(Command::new("record"))
                 .about("Record what a client and a server say to each other, as a proxy between them")
+                .override_usage("agent-world record [OPTIONS] <URL> <OUT>\n       agent-world record --break list")
                 .after_help(record::AFTER_HELP),
         )
         .subcommand(
@@ -93,6 +96,10 @@ fn main() -> ExitCode {
     }
     let outcome = match arguments.subcommand() {
         Some(("validate", options)) => return tool(options, |options| validate::run(&options)),
+        // Their names need neither a server nor a file.
+        Some(("record", options)) if options.get_one::<String>("broken").is_some_and(|name| name == "list") => {
+            conform::ways().map(|names| println!("{}", names.join("\n"))).map_err(Into::into)
+        }
         Some(("record", options)) => return tool(options, run_record),
         Some(("replay", options)) => {
             return tool(options, |options: replay::Options| block_on(replay::run(&options)));
@@ -153,9 +160,7 @@ fn run_record(options: record::Options) -> Result<Finding, ToolError> {
 
 fn run_mock(options: mock::Options) -> Result<Finding, ToolError> {
     if options.print {
-        let source = options.source.as_deref();
-        let source = source.ok_or_else(|| ToolError::Other("--print needs a script or a recording".to_owned()))?;
-        println!("{}", mock::script(source)?);
+        println!("{}", mock::script(options.source.as_deref())?);
         return Ok(Finding::Well);
     }
     let mock = mock::prepare(&options)?;
@@ -220,10 +225,12 @@ async fn serve(config: Config) -> Outcome {
     let address = server.local_addr();
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     if io::stderr().is_terminal() {
-        let url = if address.port() == 3001 { String::new() } else { format!(" --url ws://{address}/ws") };
+        let url = format!("ws://{address}/ws");
+        let chat = if address.port() == 3001 { &["chat"][..] } else { &["chat", "--url", &url] };
+        let chat = invocation::call(chat);
         eprintln!(
-            "\nAgent World is at http://{address} (WebSocket: ws://{address}/ws). Talk to it from another terminal:\n\n    \
-             cargo run -- chat{url}\n\nCtrl-C stops it.\n"
+            "\nAgent World is at http://{address} (WebSocket: {url}). Talk to it from another terminal:\n\n    \
+             {chat}\n\nCtrl-C stops it.\n"
         );
     }
     let stop = async {
@@ -233,13 +240,20 @@ async fn serve(config: Config) -> Outcome {
     Ok(server.run(stop).await?)
 }
 
+/// Signals this soon after the first are still the first: `timeout`, shells and process managers signal the process and
+/// its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// Tells of the first signal; at the second the program ends: whoever asks twice does not want to wait.
 fn stopping(mut signals: Signals) -> oneshot::Receiver<()> {
     let (told, stop) = oneshot::channel();
     tokio::spawn(async move {
         signals.next().await;
+        let first = Instant::now();
         let _ = told.send(());
-        signals.next().await;
+        while first.elapsed() < SAME_SIGNAL {
+            signals.next().await;
+        }
         tracing::warn!("told to stop twice, stopping at once");
         std::process::exit(1);
     });

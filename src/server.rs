@@ -52,11 +52,11 @@ pub enum StartError {
     NoClusterKey,
     #[error("--cluster-key: {} does not hold 32 bytes in base64", file.display())]
     ClusterKey { file: PathBuf },
-    #[error("{0}")]
+    #[error("--templates: {0}")]
     Template(#[from] InvalidTemplate),
-    #[error("failed to read {}: {error}", file.display())]
-    Unreadable { file: PathBuf, error: io::Error },
-    #[error("{}: {error}", file.display())]
+    #[error("--{setting}: failed to read {}: {error}", file.display())]
+    Unreadable { setting: &'static str, file: PathBuf, error: io::Error },
+    #[error("--script: {}: {error}", file.display())]
     Script { file: PathBuf, error: InvalidScript },
     #[error("--allow-base-url: {0}")]
     BaseUrl(#[from] InvalidPattern),
@@ -202,7 +202,8 @@ pub fn shared_log(config: &Config) -> Result<jetstream::Options, StartError> {
 
 fn cluster_key(config: &Config) -> Result<[u8; 32], StartError> {
     let file = config.cluster_key.clone().ok_or(StartError::NoClusterKey)?;
-    let text = std::fs::read_to_string(&file).map_err(|error| StartError::Unreadable { file: file.clone(), error })?;
+    let unreadable = |error| StartError::Unreadable { setting: "cluster-key", file: file.clone(), error };
+    let text = std::fs::read_to_string(&file).map_err(unreadable)?;
     let key = STANDARD.decode(text.trim()).ok().and_then(|key| key.try_into().ok());
     key.ok_or(StartError::ClusterKey { file })
 }
@@ -274,7 +275,8 @@ fn warn_of_base_urls(templates: &Templates, providers: &Providers) {
 }
 
 fn script(file: &Path) -> Result<ScriptBook, StartError> {
-    let text = std::fs::read(file).map_err(|error| StartError::Unreadable { file: file.to_owned(), error })?;
+    let unreadable = |error| StartError::Unreadable { setting: "script", file: file.to_owned(), error };
+    let text = std::fs::read(file).map_err(unreadable)?;
     ScriptBook::parse(&text).map_err(|error| StartError::Script { file: file.to_owned(), error })
 }
 

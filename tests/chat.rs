@@ -22,6 +22,7 @@ use tokio_tungstenite::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_agent-world");
 
 /// What the client asked for, in this order.
 type Asked = Arc<Mutex<Vec<String>>>;
@@ -129,7 +130,7 @@ async fn chat(address: SocketAddr, input: &'static str) -> Output {
 }
 
 async fn chat_with(arguments: &[&str], input: &'static str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_agent-world"))
+    let mut child = Command::new(PROGRAM)
         .arg("chat")
         .args(arguments)
         .env_clear()
@@ -203,15 +204,23 @@ async fn a_connection_that_breaks_is_made_again_and_nothing_is_lost_or_doubled()
 async fn the_address_of_the_pages_will_do_and_ones_own_world_is_found_by_its_token() {
     let (address, _, _mock) = relay(Fault::None).await;
     let url = format!("http://{address}");
-    let first = ["--url", &url, "--template", "debate", "--world", "mine", "--persistent"];
+    let first = ["--url", &url, "--template", "debate", "--world", "my own", "--persistent"];
     let output = chat_with(&first, "").await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("You are in mine, with: moderator"), "{output:?}");
-    let token = said.trim_end().rsplit(' ').next().unwrap();
-    let output = chat_with(&["--url", &url, "--world", "Mine", "--token", token], "").await;
+    assert!(output.status.success() && said.contains("You are in my own, with: moderator"), "{output:?}");
+    let back = "To come back: agent-world chat ";
+    let (_, back) = said.trim_end().split_once(back).unwrap_or_else(|| panic!("{said}"));
+    // What it says can be pasted into a shell.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec \"$0\" chat {back}"), PROGRAM]).env_clear();
+    let pasted = tokio::task::spawn_blocking(move || shell.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&pasted.stdout);
+    assert!(pasted.status.success() && said.contains("You are in my own, with: moderator"), "{pasted:?}");
+    let (_, token) = back.rsplit_once("--token=").unwrap();
+    let output = chat_with(&["--url", &url, "--world", "My own", "--token", token], "").await;
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("You are in mine, with: moderator"), "{output:?}");
-    let output = chat_with(&["--url", &url, "--token", "x".repeat(43).as_str()], "").await;
+    assert!(output.status.success() && said.contains("You are in my own, with: moderator"), "{output:?}");
+    let output = chat_with(&["--url", &url, "--token", &format!("-{}", "x".repeat(42))], "").await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("does not know this token"), "{output:?}");
     let output = chat_with(&["--url", "ftp://localhost"], "").await;
@@ -228,4 +237,5 @@ async fn a_server_that_is_not_there_is_said() {
         said.starts_with(&format!("agent-world: no server answers at ws://{free}/ws (connection refused)")),
         "{said}"
     );
+    assert!(said.contains("start one with `agent-world`, or"), "nothing here comes from cargo: {said}");
 }

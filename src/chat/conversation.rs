@@ -57,9 +57,8 @@ impl<W: Write> Conversation<W> {
         let who = listed(selected.agents.iter().map(|agent| &agent.name));
         let who = if who.is_empty() { "nobody yet".to_owned() } else { who };
         screen.note(&format!("You are in {}, with: {who}. /help shows what you can do.", selected.world_name))?;
-        if let Some(token) = visit.token.as_ref().filter(|_| new && visit.persistent) {
-            let (world, template) = (&selected.world_name, &visit.template);
-            screen.note(&format!("To come back: chat --template {template} --world {world} --token {token}"))?;
+        if new && visit.persistent {
+            screen.note(&format!("To come back: {}", visit.call()))?;
         }
         let agents = AgentList::into_vec(selected.agents);
         let (sent, open, settled) = (Vec::new(), HashSet::new(), HashSet::new());

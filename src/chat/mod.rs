@@ -19,6 +19,7 @@ use std::io::{self, IsTerminal};
 use agent_world::protocol::{AgentName, CloseCode, ErrorInfo, TemplateName, WorldName};
 use url::Url;
 
+use crate::invocation::call;
 use connection::Connection;
 use conversation::Conversation;
 use input::Input;
@@ -26,11 +27,14 @@ use screen::Screen;
 use templates::Offer;
 use visit::{Entered, Visit};
 
+/// Where a server is that was started without settings.
+const URL: &str = "http://127.0.0.1:3001";
+
 /// What can be said on the command line.
 #[derive(clap::Args, Debug)]
 pub struct Options {
     /// Address of the server: http://host:port, or that of its WebSocket, ws://host:port/ws; https and wss for TLS
-    #[arg(long, value_name = "URL", env = "AGENT_WORLD_URL", default_value = "http://127.0.0.1:3001")]
+    #[arg(long, value_name = "URL", env = "AGENT_WORLD_URL", default_value = URL)]
     pub url: Url,
     /// Template to make the world from; asked for when it is not given
     #[arg(long, value_name = "NAME")]
@@ -42,14 +46,14 @@ pub struct Options {
     #[arg(long)]
     pub persistent: bool,
     /// Session token of an earlier visit, to find its worlds again
-    #[arg(long, value_name = "TOKEN", env = "AGENT_WORLD_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "AGENT_WORLD_TOKEN", hide_env_values = true, allow_hyphen_values = true)]
     pub token: Option<String>,
 }
 
 /// Why the conversation could not go on; one line each.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
-    #[error("no server answers at {url} ({reason}); start one with `cargo run`, or name another with --url")]
+    #[error("no server answers at {url} ({reason}); start one with `{}`, or name another with --url", call(&[]))]
     Unreachable { url: Url, reason: String },
     #[error("{url} is not an address of the form http://host:port or ws://host:port/ws")]
     NotAnAddress { url: Url },

@@ -1,8 +1,9 @@
 use agent_world::protocol::{ServerMessage, codec};
 
 use super::{
-    Screen,
+    Screen, URL,
     connection::{beside, websocket},
+    visit::Visit,
 };
 
 /// What the screen shows of these pieces: (reply, agent, offset, text, how it ended).
@@ -95,4 +96,18 @@ fn the_websocket_is_found_from_the_pages() {
         assert_eq!((url.as_str(), beside(&url, "worlds").unwrap().as_str()), (found, list), "{given}");
     }
     assert!(websocket(&"ftp://h/".parse().unwrap()).is_err());
+}
+
+#[test]
+fn the_way_back_names_what_is_not_usual() {
+    for (url, world, words) in [
+        (URL, "mine", "chat --template debate --world mine --token=-x"),
+        ("ws://127.0.0.1:3001/ws", "my world", "chat --template debate --world 'my world' --token=-x"),
+        ("https://h/below", "m", "chat --url wss://h/below/ws --template debate --world m --token=-x"),
+    ] {
+        let (template, world) = ("debate".parse().unwrap(), world.parse().unwrap());
+        let url = websocket(&url.parse().unwrap()).unwrap();
+        let visit = Visit { url, token: Some("-x".to_owned()), template, world, persistent: true, cursor: None };
+        assert!(visit.call().ends_with(&format!(" {words}")), "{}", visit.call());
+    }
 }

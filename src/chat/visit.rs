@@ -8,7 +8,8 @@ use agent_world::protocol::{
 use tokio::time::timeout;
 use url::Url;
 
-use super::{ChatError, Connection};
+use super::{ChatError, Connection, URL, connection::websocket};
+use crate::invocation;
 
 /// How long it may take to be there.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +37,20 @@ impl Visit {
     pub async fn enter(&mut self) -> Result<Entered, ChatError> {
         let late = ChatError::Unreachable { url: self.url.clone(), reason: "it does not answer in time".to_owned() };
         timeout(PATIENCE, self.attempt()).await.map_err(|_| late)?
+    }
+
+    /// The command line of the same visit on another day.
+    pub fn call(&self) -> String {
+        let mut words = vec!["chat"];
+        let usual = URL.parse().is_ok_and(|url| websocket(&url).is_ok_and(|url| url == self.url));
+        if !usual {
+            words.extend(["--url", self.url.as_str()]);
+        }
+        words.extend(["--template", self.template.as_str(), "--world", self.world.as_str()]);
+        // In one word: a token may begin with a hyphen.
+        let token = self.token.as_ref().map(|token| format!("--token={token}"));
+        words.extend(token.as_deref());
+        invocation::call(&words)
     }
 
     async fn attempt(&mut self) -> Result<Entered, ChatError> {

@@ -125,7 +125,8 @@ settings! {
     /// Name under which the server may be reached, besides `localhost` and addresses, as `chat.example.com`; `*` for all
     allow_host: Vec<String> ["HOST", hosts] = Vec::new();
     /// Model servers to which clients and templates may point agents, as `[scheme://]host[:port]`, `*.example.com` or
-    /// `10.0.0.0/8`. This machine is allowed as long as the server listens on loopback
+    /// `10.0.0.0/8`. This machine is allowed as long as the server listens on loopback; link-local, multicast and
+    /// metadata addresses never are
     allow_base_url: Vec<String> ["PATTERN", base_urls] = Vec::new();
     /// Believe the X-Forwarded-… headers: for a server that only a proxy can reach
     trust_proxy: bool ["BOOL"] = false;

@@ -78,7 +78,8 @@ impl Setting {
             });
         match self.flag {
             true => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            false => argument,
+            // Tokens may begin with a hyphen, and a number below zero is a wrong value, not another argument.
+            false => argument.allow_hyphen_values(true),
         }
     }
 }

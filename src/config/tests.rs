@@ -58,6 +58,9 @@ fn every_spelling_is_understood() {
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(90)));
     assert_eq!(config.user_retention, Duration::from_secs(7 * 24 * 3_600));
     assert_eq!((config.chat_rate, config.validate, config.log_format), (0.5, Validate::Both, LogFormat::Json));
+    let token = format!("-{}", "a".repeat(42));
+    let config = load("", &[], &["--demo-token", &token, "--turns", "3"]).unwrap();
+    assert_eq!((config.demo_token.map(|token| token.to_string()), config.turns), (Some(token), 3));
     let config = load("trust-proxy = true\nidle-timeout = \"never\"", &[], &["--trust-proxy=false"]).unwrap();
     assert_eq!((config.trust_proxy, config.idle_timeout), (false, None));
 }
@@ -74,6 +77,8 @@ fn a_wrong_setting_names_itself_and_its_source() {
         ("", &[("AGENT_WORLD_TURNS", "0")], &[], "AGENT_WORLD_TURNS: `0` is not between 1 and 100000"),
         ("", &[("AGENT_WORLD_TURNS", "many")], &["--turns", "3"], "AGENT_WORLD_TURNS: `many` is not a whole number"),
         ("turns = -1", &[], &[], "agent-world.toml: turns: `-1` is not a whole number"),
+        ("", &[], &["--log-records", "-1"], "--log-records: `-1` is not a whole number"),
+        ("", &[], &["--grace", "-5s"], "--grace: `-5s` is not a time such as"),
         ("chat-rate = nan", &[], &[], "agent-world.toml: chat-rate: `NaN` is not between 0.001 and 1000000"),
         (
             "ping-interval = 25",

@@ -41,4 +41,4 @@ mod watch;
 mod command;
 
 pub use command::{Options, run};
-pub use tamper::broken;
+pub use tamper::{broken, ways};

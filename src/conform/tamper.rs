@@ -52,6 +52,11 @@ pub fn tampers() -> Result<Vec<Tamper>, String> {
     Ok(all)
 }
 
+/// The names of all of them.
+pub fn ways() -> Result<Vec<String>, String> {
+    Ok(tampers()?.into_iter().map(|tamper| tamper.name).collect())
+}
+
 /// For each connection, what becomes of a text.
 type Connections = dyn Fn() -> Box<dyn FnMut(&str) -> Vec<String> + Send> + Send + Sync;
 
@@ -60,8 +65,7 @@ type Connections = dyn Fn() -> Box<dyn FnMut(&str) -> Vec<String> + Send> + Send
 pub fn broken(name: &str) -> Result<Box<Connections>, String> {
     let all = tampers()?;
     let Some(tamper) = all.iter().find(|tamper| tamper.name == name).cloned() else {
-        let names: Vec<_> = all.iter().map(|tamper| format!("  {}", tamper.name)).collect();
-        return Err(format!("there is no such way; there are\n{}", names.join("\n")));
+        return Err("--break: there is no such way; `--break list` names them".to_owned());
     };
     let values = Values::new("", 0);
     Ok(Box::new(move || {

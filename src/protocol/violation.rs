@@ -48,6 +48,15 @@ impl Rejection {
         &self.violations
     }
 
+    /// What is wrong, in one line.
+    pub fn line(&self) -> String {
+        let sentence = |one: &Violation| match one.pointer.as_str() {
+            "" => one.message.clone(),
+            pointer => format!("{pointer}: {}", one.message),
+        };
+        self.violations.iter().map(sentence).collect::<Vec<_>>().join("; ")
+    }
+
     /// The violations as the error's `details` hold them.
     pub fn into_violations(self) -> Violations {
         // The bound holds by `add`; an empty list is the harmless answer if it ever did not.

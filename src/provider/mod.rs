@@ -39,7 +39,7 @@ pub use kind::table;
 pub use kind::{ProviderKind, UnknownProvider};
 pub use policy::{BaseUrlPattern, BaseUrlPolicy, BaseUrlRefused, InvalidPattern};
 pub use route::Providers;
-pub use script::{InvalidScript, ScriptBook};
+pub use script::{DEMO, InvalidScript, ScriptBook};
 pub use settings::{Account, Deadlines, InvalidAccount, ProviderSettings};
 pub use step::{Finish, ProviderError, Step, Usage, server};
 

@@ -61,6 +61,10 @@ pub enum BaseUrlRefused {
     Decorated,
     #[error("the base URL is not allowed by this server; see --allow-base-url")]
     NotAllowed,
+    #[error(
+        "the base URL leads to a link-local, multicast or metadata address; addresses of this kind are never called"
+    )]
+    Forbidden,
     #[error("the host of the base URL is not known")]
     Unresolved,
 }
@@ -74,6 +78,7 @@ impl BaseUrlPolicy {
     pub fn check(&self, kind: ProviderKind, base_url: &str) -> Result<(), BaseUrlRefused> {
         let url = parse_base_url(kind, base_url)?;
         let possible = match literal(&url) {
+            Some(address) if forbidden(unwrapped(address)) => return Err(BaseUrlRefused::Forbidden),
             Some(address) => self.permits(&url, address),
             None => self.loopback || self.patterns.iter().any(|pattern| pattern.may_match(&url)),
         };
@@ -94,6 +99,9 @@ impl BaseUrlPolicy {
         };
         if found.is_empty() {
             return Err(BaseUrlRefused::Unresolved);
+        }
+        if found.iter().all(|found| forbidden(unwrapped(found.ip()))) {
+            return Err(BaseUrlRefused::Forbidden);
         }
         let permitted: Vec<_> = found.into_iter().filter(|found| self.permits(url, found.ip())).collect();
         if permitted.is_empty() { Err(BaseUrlRefused::NotAllowed) } else { Ok(permitted) }

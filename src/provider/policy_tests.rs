@@ -81,6 +81,21 @@ fn some_addresses_are_never_permitted() {
     assert!(permits(&everything, "http://metadata.test", "10.0.0.1"));
 }
 
+/// Whoever has allowed them is not sent back to `--allow-base-url`.
+#[tokio::test]
+async fn what_is_never_permitted_is_told_apart() {
+    let allowed = policy(true, &["169.254.0.0/16"]);
+    for (url, why) in [
+        ("http://169.254.169.254/v1", BaseUrlRefused::Forbidden),
+        ("http://[fe80::1]/v1", BaseUrlRefused::Forbidden),
+        ("http://10.0.0.1/v1", BaseUrlRefused::NotAllowed),
+    ] {
+        assert_eq!(allowed.check(ProviderKind::OpenAiCompatible, url), Err(why), "{url}");
+        assert_eq!(allowed.resolve(&Url::parse(url).unwrap()).await, Err(why), "{url}");
+    }
+    assert!(!BaseUrlRefused::Forbidden.to_string().contains("--allow-base-url"));
+}
+
 #[test]
 fn patterns_match_names_ports_schemes_and_networks() {
     for (pattern, url, address, permitted) in [
@@ -125,9 +140,9 @@ fn patterns_that_are_none_are_refused() {
 async fn odd_ways_to_write_an_address_are_seen_through() {
     let loopback = policy(true, &[]);
     for url in ["http://2852039166/", "http://0xa9.0xfe.0xa9.0xfe/", "http://[::ffff:a9fe:a9fe]/", "http://0/"] {
-        assert_eq!(loopback.check(ProviderKind::Ollama, url), Err(BaseUrlRefused::NotAllowed), "{url}");
+        assert_eq!(loopback.check(ProviderKind::Ollama, url), Err(BaseUrlRefused::Forbidden), "{url}");
         let resolved = loopback.resolve(&Url::parse(url).unwrap()).await;
-        assert_eq!(resolved, Err(BaseUrlRefused::NotAllowed), "{url}");
+        assert_eq!(resolved, Err(BaseUrlRefused::Forbidden), "{url}");
     }
     let resolved = loopback.resolve(&Url::parse("http://127.1:8080/").unwrap()).await;
     assert_eq!(resolved, Ok(vec!["127.0.0.1:8080".parse().unwrap()]));

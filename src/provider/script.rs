@@ -16,6 +16,9 @@ const MAX_TEXT: usize = 256 * 1024;
 /// How many pieces are sent before others get a chance to run.
 const PIECES_PER_TURN: u64 = 128;
 
+/// The embedded demonstration, as text.
+pub const DEMO: &str = include_str!("../../templates/demo.script.json");
+
 /// A script that has been read and checked. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ScriptBook(Arc<Script>);
@@ -31,16 +34,12 @@ impl ScriptBook {
     /// # Errors
     /// What it says is not allowed by `schema/script.json`.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidScript> {
-        decode_body(json).map(|script| Self(Arc::new(script))).map_err(|refused| {
-            let places = refused.violations().iter().map(|at| format!("{}: {}", at.pointer, at.message));
-            InvalidScript(places.collect::<Vec<_>>().join("; "))
-        })
+        decode_body(json).map(|script| Self(Arc::new(script))).map_err(|refused| InvalidScript(refused.line()))
     }
 
     /// The embedded demonstration, which says that it is one and how to configure a model.
     pub fn demo() -> Self {
-        let json = include_str!("../../templates/demo.script.json");
-        Self::parse(json.as_bytes()).unwrap_or_else(|_| unreachable!("a test parses the embedded script"))
+        Self::parse(DEMO.as_bytes()).unwrap_or_else(|_| unreachable!("a test parses the embedded script"))
     }
 
     /// The script's name: what stands where a model's name would.

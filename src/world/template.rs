@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{decide::new_agent, event::Event, routing::is_reserved};
-use crate::protocol::{Agent, AgentDefinition, SystemPrompt, Template, TemplateName, Title, Violation, codec};
+use crate::protocol::{Agent, AgentDefinition, SystemPrompt, Template, TemplateName, Title, codec};
 
 const EMBEDDED: [(&str, &str); 3] = [
     ("default-world.json", include_str!("../../templates/default-world.json")),
@@ -27,26 +27,14 @@ pub struct Templates {
 pub enum InvalidTemplate {
     #[error("failed to read {}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
-    #[error("{} is not a valid template: {}", file.display(), sentences(violations))]
-    Invalid { file: PathBuf, violations: Vec<Violation> },
     #[error("{} is not a valid template: {reason}", file.display())]
     Unsound { file: PathBuf, reason: String },
 }
 
-fn sentences(violations: &[Violation]) -> String {
-    let sentences: Vec<_> = violations
-        .iter()
-        .map(|violation| match violation.pointer.as_str() {
-            "" => violation.message.clone(),
-            pointer => format!("{pointer}: {}", violation.message),
-        })
-        .collect();
-    sentences.join("; ")
-}
-
 impl Templates {
     /// The embedded templates, and those of `dir`: files `<name>.json`, and folders `<name>` with a `template.json`
-    /// and prompts in `<agent>.md`.
+    /// and prompts in `<agent>.md`. Other files are let be, and so is what is hidden: mounts and version control put
+    /// folders of their own there.
     pub fn load(dir: Option<&Path>) -> Result<Self, InvalidTemplate> {
         let mut templates = Self { by_name: BTreeMap::new() };
         for (file, text) in EMBEDDED {
@@ -66,10 +54,18 @@ impl Templates {
         let mut own = BTreeSet::new();
         for entry in paths {
             let path = entry.path();
+            let called = entry.file_name().to_string_lossy().into_owned();
+            if called.starts_with('.') || called.ends_with(".script.json") {
+                continue;
+            }
             let (file, prompts) = match path.is_dir() {
                 true => (path.join("template.json"), Some(path.as_path())),
                 false => (path.clone(), None),
             };
+            if prompts.is_some() && !file.is_file() {
+                let reason = "a folder needs a template.json beside its prompts".to_owned();
+                return Err(InvalidTemplate::Unsound { file: path, reason });
+            }
             let is_template = file.extension().is_some_and(|extension| extension == "json") && file.is_file();
             if is_template {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -86,11 +82,8 @@ impl Templates {
     }
 
     fn add(&mut self, file: &Path, name: &str, text: &[u8], prompts: Option<&Path>) -> Result<(), InvalidTemplate> {
-        let mut template: Template = codec::decode_body(text).map_err(|rejection| InvalidTemplate::Invalid {
-            file: file.to_owned(),
-            violations: rejection.violations().to_vec(),
-        })?;
         let unsound = |reason: String| InvalidTemplate::Unsound { file: file.to_owned(), reason };
+        let mut template: Template = codec::decode_body(text).map_err(|rejection| unsound(rejection.line()))?;
         if template.name.as_str() != name {
             return Err(unsound(format!("its name is {:?}, that of its file {name:?}", template.name.as_str())));
         }

@@ -110,12 +110,13 @@ async function written(t, template) {
 }
 
 test('without a server, the terminal client says what to do', async () => {
-  const child = spawn(binary, ['chat', '--url', 'ws://127.0.0.1:9/ws'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const options = { env: plainEnvironment(), stdio: ['ignore', 'ignore', 'pipe'] };
+  const child = spawn(binary, ['chat', '--url', 'ws://127.0.0.1:9/ws'], options);
   let text = '';
   child.stderr.on('data', (data) => (text += data));
   const [code] = await within(30, 'the terminal client', once(child, 'close'));
   assert.equal(code, 1);
-  assert.match(text, /^agent-world: no server answers at .* start one with `cargo run`.*\n$/);
+  assert.match(text, /^agent-world: no server answers at .* start one with `agent-world`.*\n$/);
 });
 
 test('a second server on the same port, or in the same directory, says so and leaves', async (t) => {

@@ -14,7 +14,7 @@ use agent_world::{
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::support::{Host, Opening, TestServer, schemas};
+use crate::support::{Host, Opening, TestServer, program, run_to_end, schemas};
 
 /// A proxy before a server, and the file that it writes.
 pub struct Recording {
@@ -210,4 +210,24 @@ async fn a_server_that_is_not_there_is_said() {
     assert!(Recorder::bind(&again, None).await.is_err_and(|error| error.to_string().contains("--force")));
     let wrong = Options { url: "wss://example.org/ws".to_owned(), ..again };
     assert!(Recorder::bind(&wrong, None).await.is_err_and(|error| error.to_string().contains("TLS")));
+}
+
+#[test]
+fn the_ways_to_break_are_named_without_a_server() {
+    let output = program().args(["record", "--break", "list"]).output().expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let all: Vec<Value> = serde_json::from_str(include_str!("../conformance/broken.json")).expect("JSON");
+    let names: Vec<&str> = all.iter().filter_map(|one| one["name"].as_str()).collect();
+    assert!(output.status.success() && names.len() >= 10, "{names:?}");
+    assert_eq!(said.lines().collect::<Vec<_>>(), names);
+    // Everything else needs both.
+    for (arguments, words) in [
+        (&["record"][..], "<URL>"),
+        (&["record", "--break", "two answers"], "not provided"),
+        (&["record", "ws://127.0.0.1:9/ws"], "<OUT>"),
+        (&["record", "ws://127.0.0.1:9/ws", "-", "--break", "nothing"], "--break list"),
+    ] {
+        let (code, said) = run_to_end(arguments);
+        assert!(code == Some(2) && said.contains(words), "{arguments:?}: {said}");
+    }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     record::Recording,
-    support::{Frame, Host, TestServer, here, program},
+    support::{Frame, Host, TestServer, here, program, run_to_end},
 };
 
 async fn play(file: &Path, server: &Host, patience: f64) -> Result<Report, ToolError> {
@@ -247,6 +247,14 @@ async fn a_mock_plays_a_script() {
     running.abort();
 }
 
+/// Of 64 tokens one begins with a hyphen.
+#[test]
+fn a_token_may_begin_with_a_hyphen() {
+    let arguments = ["replay", "no-such-file", "ws://127.0.0.1:9/ws", "--token", "-i8B"];
+    let (code, said) = run_to_end(&arguments);
+    assert!(code == Some(2) && said.starts_with("agent-world: failed to read no-such-file"), "{said}");
+}
+
 #[test]
 fn what_is_neither_is_said() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -256,7 +264,7 @@ fn what_is_neither_is_said() {
         "id": "1", "type": "world_selected", "payload": {"templateName": "../../elsewhere"}}});
     for (text, words) in [
         (&*format!("\n{elsewhere}\n"), "x.json, line 2: /frame/payload/templateName"),
-        (r#"{"name":"x"}"#, "is no script"),
+        (r#"{"name":"x"}"#, r#"x.json is no script: lacks the field "otherwise""#),
         ("", "holds no frame"),
         ("{\"id\":\"1\",\"type\":\"ping\"}\n{\"id\":\"2\",\"type\":\"ping\"}\n", "no recording"),
     ] {
@@ -267,4 +275,12 @@ fn what_is_neither_is_said() {
     }
     let output = program().arg("mock").arg(here("scripts/stage.json")).arg("--print").output().expect("it runs");
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["name"], "stage");
+}
+
+#[test]
+fn a_mock_without_a_source_prints_what_it_would_play() {
+    let output = program().args(["mock", "--print"]).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let demo: Value = serde_json::from_str(include_str!("../../templates/demo.script.json")).expect("JSON");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).expect("JSON"), demo);
 }

@@ -15,7 +15,17 @@ impl Player<'_> {
     pub(super) async fn accept(&mut self) -> Result<(), Stop> {
         let before = Duration::from_millis(self.option("notBefore").as_u64().unwrap_or_default());
         let gone = self.stage.gone;
-        if !self.stage.accept(self.deadline()).await {
+        let deadline = self.deadline();
+        // Who has ended will not connect any more.
+        let connected = tokio::select! {
+            biased;
+            connected = self.stage.accept(deadline) => connected,
+            Some(status) = self.driver.ended(deadline) => {
+                let again = if self.stage.connections > 0 { " again" } else { "" };
+                return Err(self.fail(format!("the driver ended ({status}) without connecting{again}")));
+            }
+        };
+        if !connected {
             return Err(self.fail("the client did not connect"));
         }
         if self.stage.connections > 1 && gone.elapsed() < before {

@@ -27,6 +27,8 @@ const MUTANTS: &str = include_str!("../../../tests/conformance/client-mutants.js
 /// What holds in every scenario.
 const STANDING: [&str; 3] = ["standing#valid-frames", "standing#own-ids", "standing#version"];
 
+const NOBODY: &str = "nothing could be tested: the driver never connected";
+
 /// What is asked for on the command line.
 pub struct Asked<'o> {
     pub command: &'o str,
@@ -78,6 +80,9 @@ async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
         played.push(one);
     }
     report(asked, &played, since.elapsed());
+    if !played.iter().any(|one| one.connected) {
+        return Err(NOBODY.to_owned());
+    }
     let failed = played.iter().any(|one| one.result.is_err());
     let whole = asked.only.is_empty() && asked.scenarios.is_none();
     Ok(match (failed, whole && played.len() < FLOOR) {
@@ -155,7 +160,9 @@ async fn prove(asked: &Asked<'_>, all: &[Scenario], whole: bool) -> Result<Verdi
         (mutant, check, play(scenario, asked.command, Some(mutant), asked.limit).await)
     });
     let mut running = jobs.buffered(WIDTH);
+    let mut connected = false;
     while let Some((mutant, check, played)) = running.next().await {
+        connected |= played.connected;
         let found = match played.result {
             Err(Stop::Failed(found, _)) if found == check => {
                 if !asked.json {
@@ -177,6 +184,9 @@ async fn prove(asked: &Asked<'_>, all: &[Scenario], whole: bool) -> Result<Verdi
         known.len(),
         wrong.len()
     );
+    if count > 0 && !connected {
+        return Err(NOBODY.to_owned());
+    }
     Ok(if wrong.is_empty() { Verdict::Passed } else { Verdict::Failed })
 }
 
@@ -201,12 +211,32 @@ mod tests {
         assert!(table.len() >= FLOOR && table.values().all(|checks| !checks.is_empty()));
     }
 
+    /// Far beyond what a test waits for.
+    const LONG: Duration = Duration::from_secs(1_000);
+
+    #[cfg(unix)]
     #[tokio::test]
-    async fn a_driver_that_does_nothing_is_told_so() {
+    async fn a_driver_that_ends_before_it_connects_is_told_so_at_once() {
         let all = scenario::embedded().expect("they can be read");
-        let played = play(&all[0], "true", None, Duration::from_millis(300)).await;
+        for (command, how) in [
+            ("true", "exit status: 0"),
+            ("no-such-driver-anywhere", "exit status: 127"),
+            ("sh -c 'kill -KILL $$'", "signal: 9 (SIGKILL)"),
+        ] {
+            let played = play(&all[0], command, None, LONG).await;
+            let told = format!("the driver ended ({how}) without connecting");
+            assert!(matches!(&played.result, Err(Stop::Failed(_, reason)) if *reason == told), "{:?}", played.result);
+            assert!(!played.connected);
+        }
+        let played = play(&all[0], "sleep 1000", None, Duration::from_millis(300)).await;
         assert!(matches!(&played.result, Err(Stop::Failed(_, reason)) if reason == "the client did not connect"));
-        let played = play(&all[0], "no-such-driver-anywhere", None, Duration::from_millis(300)).await;
-        assert!(matches!(played.result, Err(Stop::Failed(..))));
+    }
+
+    #[tokio::test]
+    async fn without_a_connection_nothing_is_tested() {
+        for (mutants, command) in [(false, "true"), (true, "true"), (false, "no-such-driver-anywhere")] {
+            let asked = Asked { command, only: &[], scenarios: None, list: false, mutants, json: true, limit: LONG };
+            assert_eq!(run(&asked).await.map(drop), Err(NOBODY.to_owned()), "{command}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt;
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -84,11 +84,11 @@ impl Driver {
         }
     }
 
-    /// Its exit code, if it ends before the deadline. Cancel-safe.
-    pub async fn ended(&mut self, deadline: Instant) -> Option<i32> {
+    /// How it ended, if it did before the deadline. Cancel-safe.
+    pub async fn ended(&mut self, deadline: Instant) -> Option<ExitStatus> {
         while Instant::now() < deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return status.code();
+                return Some(status);
             }
             sleep(LOOK).await;
         }

@@ -23,6 +23,8 @@ use crate::conform::{
 pub struct Played {
     pub scenario: String,
     pub result: Result<(), Stop>,
+    /// Whether the client ever connected.
+    pub connected: bool,
     /// The checks that held.
     pub held: Vec<String>,
     /// The conversation, and what the driver observed and wrote.
@@ -32,7 +34,7 @@ pub struct Played {
 pub(super) struct Player<'s> {
     pub(super) stage: Stage,
     pub(super) world: World,
-    driver: Driver,
+    pub(super) driver: Driver,
     /// The number of the last durable frame that was sent to the client.
     pub(super) sent: u64,
     /// The idempotency key of its first `chat_send`.
@@ -47,8 +49,13 @@ pub(super) struct Player<'s> {
 /// Plays a scenario with a driver that is started for it. `mutant`: what the driver is asked to do wrong.
 pub async fn play(scenario: &Scenario, command: &str, mutant: Option<&str>, limit: Duration) -> Played {
     let name = scenario.name.clone();
-    let unplayed =
-        |stop: Stop| Played { scenario: name.clone(), result: Err(stop), held: Vec::new(), told: Vec::new() };
+    let unplayed = |stop: Stop| Played {
+        scenario: name.clone(),
+        result: Err(stop),
+        connected: false,
+        held: Vec::new(),
+        told: Vec::new(),
+    };
     let stage = match Stage::new(limit).await {
         Ok(stage) => stage,
         Err(stop) => return unplayed(stop),
@@ -79,7 +86,7 @@ pub async fn play(scenario: &Scenario, command: &str, mutant: Option<&str>, limi
         let words = player.driver.end().await;
         told.extend(words.lines().take(20).map(|line| format!("driver: {line}")));
     }
-    Played { scenario: name, result, held, told }
+    Played { scenario: name, result, connected: player.stage.connections > 0, held, told }
 }
 
 impl Player<'_> {
@@ -284,8 +291,8 @@ impl Player<'_> {
         };
         let expected = self.option("ended").as_i64().unwrap_or_default();
         match ended {
-            Some(code) if i64::from(code) == expected => Ok(()),
-            Some(code) => Err(self.fail(format!("the driver ended with the exit code {code}"))),
+            Some(status) if status.code().map(i64::from) == Some(expected) => Ok(()),
+            Some(status) => Err(self.fail(format!("the driver ended with {status}"))),
             None => Err(self.fail("the driver did not end")),
         }
     }

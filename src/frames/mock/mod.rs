@@ -16,6 +16,7 @@ use super::{ToolError, replay::Recording};
 use crate::{
     config::Config,
     protocol::{Script, codec, decode_body},
+    provider,
     world::Templates,
 };
 
@@ -60,8 +61,9 @@ struct Play {
     templates: Vec<Value>,
 }
 
-/// The script that a source stands for, as text.
-pub fn script(source: &Path) -> Result<String, ToolError> {
+/// The script that would be played, as text.
+pub fn script(source: Option<&Path>) -> Result<String, ToolError> {
+    let Some(source) = source else { return Ok(provider::DEMO.trim_end().to_owned()) };
     Ok(serde_json::to_string_pretty(&read(source)?.script).unwrap_or_default())
 }
 
@@ -75,7 +77,8 @@ pub fn prepare(options: &Options) -> Result<Mock, ToolError> {
     };
     let templates = dir.path().join("templates");
     fs::create_dir(&templates).map_err(|error| ToolError::Unwritable { file: templates.clone(), error })?;
-    let known = Templates::load(options.templates.as_deref()).map_err(|error| ToolError::Other(error.to_string()))?;
+    let known = Templates::load(options.templates.as_deref());
+    let known = known.map_err(|error| ToolError::Other(format!("--templates: {error}")))?;
     let known = known.iter().map(|template| serde_json::from_slice(&codec::json(template)).unwrap_or_default());
     let (script, recorded) = play.map_or((None, Vec::new()), |play| (Some(play.script), play.templates));
     for template in known.chain(recorded) {
@@ -103,11 +106,7 @@ fn read(source: &Path) -> Result<Play, ToolError> {
         // A file with one line may be a recording, too.
         Some(script) if script.get("direction").is_none() => match decode_body::<Script>(&text) {
             Ok(_) => Ok(Play { script, templates: Vec::new() }),
-            Err(rejection) => {
-                let violations = rejection.violations().iter().map(|one| format!("{} {}", one.pointer, one.message));
-                let reason = violations.collect::<Vec<_>>().join("; ");
-                Err(ToolError::Other(format!("{} is no script: {reason}", source.display())))
-            }
+            Err(rejection) => Err(ToolError::Other(format!("{} is no script: {}", source.display(), rejection.line()))),
         },
         _ => derive::derive(source, &Recording::read(source)?),
     }

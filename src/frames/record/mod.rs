@@ -32,10 +32,10 @@ use tape::Tape;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
     /// The server: `ws://127.0.0.1:3001/ws`, or `http://127.0.0.1:3001`
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", required = false, required_unless_present = "broken")]
     pub url: String,
     /// The recording, one line for each frame (schema/recording.json); `-` is standard output
-    #[arg(value_name = "OUT")]
+    #[arg(value_name = "OUT", required = false, required_unless_present = "broken")]
     pub out: PathBuf,
     /// Where clients connect to; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]

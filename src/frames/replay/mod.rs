@@ -31,7 +31,7 @@ pub struct Options {
     #[arg(value_name = "URL")]
     pub url: String,
     /// Session token for connections whose user came with one; without it they are new users
-    #[arg(long, value_name = "TOKEN", env = "AGENT_WORLD_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "AGENT_WORLD_TOKEN", hide_env_values = true, allow_hyphen_values = true)]
     pub token: Option<String>,
     /// Seconds to wait for a frame that the recording has
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]

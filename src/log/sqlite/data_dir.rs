@@ -16,7 +16,11 @@ impl DataDir {
     /// Makes what is missing: the directory for its owner only (0700), files likewise (0600).
     pub fn hold(path: &Path) -> Result<Self, OpenError> {
         let not_writable = |source: io::Error| OpenError::NotWritable { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(not_writable)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+            // That something is there would be no reason, were it a directory.
+            let file = error.kind() == io::ErrorKind::AlreadyExists;
+            not_writable(if file { io::ErrorKind::NotADirectory.into() } else { error })
+        })?;
         let lock = private(&path.join("lock")).map_err(not_writable)?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -60,7 +60,7 @@ impl Options {
 pub enum OpenError {
     #[error("data directory {} is in use by another process", path.display())]
     InUse { path: PathBuf },
-    #[error("{} is not writable", path.display())]
+    #[error("data directory {} is not writable: {source}", path.display())]
     NotWritable { path: PathBuf, source: std::io::Error },
     #[error("{} is damaged ({detail}); restore it from a backup", path.display())]
     Corrupt { path: PathBuf, detail: String },

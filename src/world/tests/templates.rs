@@ -47,7 +47,8 @@ fn a_folder_adds_to_them_and_replaces_them() {
         ("deep/template.json", &template("deep", "a1")),
         ("deep/a1.md", "You are deep.\n"),
         ("notes.txt", "not a template"),
-        ("empty/readme", "not one either"),
+        ("mine.script.json", "{}"),
+        (".git/readme", "not one either"),
     ])
     .unwrap();
     assert_eq!(templates.names().len(), 5);
@@ -75,8 +76,9 @@ fn what_is_not_sound_stops_the_start_and_names_the_file() {
             vec![("deep/template.json", &template("deep", "a1")), ("deep/a2.md", "Whose?")],
             ["a2.md", "no agent of that name"],
         ),
+        (vec![("empty/a1.md", "Whose?")], ["empty is not", "needs a template.json"]),
         (vec![("deep/template.json", &prompted), ("deep/a1.md", "Which?")], ["a1.md", "systemPrompt"]),
-    ] as [(Vec<(&str, &str)>, [&str; 2]); 8]
+    ] as [(Vec<(&str, &str)>, [&str; 2]); 9]
     {
         let error = load(&files).unwrap_err().to_string();
         for word in words {

@@ -87,6 +87,13 @@ impl Process {
         terminate(&self.child);
     }
 
+    /// Signals that come at once. They are two kinds, as two of one kind may become one on the way.
+    pub fn terminate_doubly(&self) {
+        let id = self.child.id();
+        let told = Command::new("sh").args(["-c", &format!("kill -TERM {id}; kill -INT {id}")]).status();
+        assert!(told.expect("kill runs").success());
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         ended(&mut self.child).await

@@ -94,7 +94,7 @@ fn a_place_that_cannot_be_written_is_named() {
         Ok(output) => String::from_utf8(output.stdout).unwrap(),
         Err(error) => return eprintln!("not tested: nobody may not run this binary ({error})"),
     };
-    let expected = format!("refused: {} is not writable", locked.display());
+    let expected = format!("refused: data directory {} is not writable: Permission denied", locked.display());
     assert!(said.contains(&expected), "{said}");
 }
 
