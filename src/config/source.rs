@@ -78,7 +78,9 @@ impl Setting {
             });
         match self.flag {
             true => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            // Tokens may begin with a hyphen, and a number below zero is a wrong value, not another argument.
+            // A path that looks like another argument is one that was forgotten.
+            false if ["DIR", "FILE"].contains(&self.value) => argument,
+            // One in 64 tokens begins with a hyphen; and a time below zero is a wrong value, not another argument.
             false => argument.allow_hyphen_values(true),
         }
     }

@@ -122,6 +122,7 @@ fn a_wrong_setting_names_itself_and_its_source() {
         ("", &[], &["--config", "/nowhere/at.all"], "/nowhere/at.all: failed to read it: "),
         ("", &[("AGENT_WORLD_CONFIG", "/nowhere/at.all")], &[], "/nowhere/at.all: failed to read it: "),
         ("", &[], &["--turns", "1", "--turns", "2"], "error: the argument '--turns <NUMBER>' cannot be used multiple"),
+        ("", &[], &["--data-dir", "--turns", "3"], "error: a value is required for '--data-dir <DIR>' but none was"),
         ("", &[], &["--lissten", "x"], "error: unexpected argument '--lissten' found"),
     ];
     for (file, environment, arguments, message) in cases {

@@ -103,7 +103,7 @@ fn a_close_that_the_end_of_its_runtime_cuts_off_ends_the_threads_all_the_same() 
     let (_release, until) = mpsc::channel::<()>();
     runtime.block_on(async {
         // The only thread that may block is taken, so that the close waits for it.
-        tokio::task::spawn_blocking(move || drop(until.recv_timeout(Duration::from_millis(200))));
+        tokio::task::spawn_blocking(move || until.recv_timeout(Duration::from_millis(200)));
         tokio::select! {
             () = store.readers.close() => panic!("it cannot have ended"),
             () = tokio::task::yield_now() => {}
