@@ -10,7 +10,8 @@ use crate::support::{Client, Frame, Host, Opening, PATIENCE, Process, Received, 
 #[tokio::test]
 async fn more_messages_than_the_rate_allows_are_refused_for_a_while() {
     let server = TestServer::with(|config| {
-        config.chat_rate = 5.0;
+        // Slow enough that the test, however slow, is faster.
+        config.chat_rate = 0.5;
         config.chat_burst = 3.0;
     })
     .await;
@@ -27,14 +28,14 @@ async fn more_messages_than_the_rate_allows_are_refused_for_a_while() {
     let refused = refused.expect("the rate holds");
     assert_eq!((&refused["code"], &refused["retryable"]), (&json!("RATE_LIMITED"), &json!(true)));
     let after = refused["retryAfterMs"].as_u64().unwrap();
-    assert!((1..=200).contains(&after), "{after}");
+    assert!((1..=2_000).contains(&after), "{after}");
     // The same bucket over HTTP and on another connection of the user; another user has one of its own.
     let Err(answer) = http.try_stream("POST", "/worlds/w/chat", &[], Some(json!({"message": "@human hi"}))).await
     else {
         panic!("HTTP is another bucket")
     };
     answer.problem("RATE_LIMITED");
-    assert_eq!(answer.header("retry-after"), "1");
+    assert!(["1", "2"].contains(&answer.header("retry-after")), "{}", answer.header("retry-after"));
     server.in_world("w").await.say("@human hi").await;
     client.ok("ping", json!({})).await;
     tokio::time::sleep(Duration::from_millis(after)).await;
