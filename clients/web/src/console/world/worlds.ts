@@ -124,8 +124,14 @@ export function startFollowing(): void {
     go({ world: last }, true);
   }
   effect(() => {
-    const { world } = route.value;
-    if (connected.value && world !== untracked(() => opening.value)) void untracked(() => follow(world));
+    const { world, compose } = route.value;
+    if (!connected.value) return;
+    untracked(() => {
+      const current = openWorld.value?.name;
+      // Nor does such a link leave the world that is open.
+      if (compose !== undefined && world === undefined && current !== undefined) go({ world: current }, true);
+      else if (world === undefined || world !== opening.value) void follow(world);
+    });
   });
   onClosed((cause) => {
     openWorld.value?.close();
