@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -102,19 +102,23 @@ test("the examples of the README compile, and the first one runs", async (t) => 
   assert.match(said, /guide: .+\ncritic: .+/s);
 });
 
-test("the package works where it is installed", () => {
+test("the package works where the README installs it, and stays when more is installed", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "agent-world-client-"));
-  try {
-    const [packed] = JSON.parse(npm("pack", "--json", "--ignore-scripts", "--pack-destination", folder)) as [{ filename: string }];
-    const modules = join(folder, "node_modules/agent-world-client");
-    mkdirSync(modules, { recursive: true });
-    execFileSync("tar", ["-xzf", join(folder, packed.filename), "-C", modules, "--strip-components=1"]);
-    writeFileSync(
-      join(folder, "main.mjs"),
-      'import { connect } from "agent-world-client";\nimport { chat } from "agent-world-client/http";\nimport { frameValidator } from "agent-world-client/schemas";\nconsole.log([connect, chat, frameValidator].map((one) => typeof one).join());\n',
-    );
-    assert.equal(passes(process.execPath, ["main.mjs"], folder).trim(), "function,function,function");
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const block = /^```sh\n(.*?)^```$/ms.exec(readFileSync(join(home, "README.md"), "utf8"))![1]!;
+  const lines = block.trim().split("\n").map((line) => line.replace("../agent-world/clients/typescript", '"$CLIENT"'));
+  // What the other tests stand on is there already, and is left as it is.
+  const steps = lines.filter((line) => !line.endsWith(" ci"));
+  assert.ok(steps.length < lines.length && steps.every((line) => line.startsWith("npm ")), block);
+  // The npm that runs the tests tells its scripts about itself, and of a `--prefix`; a reader's shell does not.
+  const kept = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
+  const env = { ...Object.fromEntries(kept), CLIENT: home, npm_config_ignore_scripts: "true", npm_config_audit: "false", npm_config_fund: "false" };
+  writeFileSync(join(folder, "package.json"), "{}");
+  execFileSync("sh", ["-ec", [...steps, "npm install"].join("\n")], { cwd: folder, env, stdio: "pipe" });
+  assert.ok(!lstatSync(join(folder, "node_modules/agent-world-client")).isSymbolicLink(), "it is a copy");
+  writeFileSync(
+    join(folder, "main.mjs"),
+    'import { connect } from "agent-world-client";\nimport { chat } from "agent-world-client/http";\nimport { frameValidator } from "agent-world-client/schemas";\nimport { WebSocket } from "ws";\nconsole.log([connect, chat, frameValidator, WebSocket].map((one) => typeof one).join());\n',
+  );
+  assert.equal(passes(process.execPath, ["main.mjs"], folder).trim(), "function,function,function,function");
 });

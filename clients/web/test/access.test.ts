@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { brotliCompressSync, constants } from "node:zlib";
 import { violations } from "./support/axe.js";
 import { closeBrowser, picture, visitor } from "./support/browser.js";
-import { panel, replies, said, say, settled, startWorld } from "./support/console.js";
+import { field, panel, replies, said, say, settled, startWorld } from "./support/console.js";
 import { startServer } from "./support/server.js";
 
 after(closeBrowser);
@@ -77,7 +77,7 @@ test("the keyboard is enough", async (t) => {
   await page.keyboard.type("by-keyboard");
   await page.keyboard.press("Enter");
   await page.getByText("Nothing was said yet").waitFor();
-  await tabTo(/^Say something/);
+  assert.equal(await focused(), "Say something", "one can go on typing");
   await page.keyboard.type("@b");
   await page.keyboard.press("Tab");
   await page.keyboard.type("HANG");
@@ -116,6 +116,32 @@ test("the keyboard is enough", async (t) => {
   assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), "dark");
   await page.reload();
   assert.equal(await page.evaluate(() => document.documentElement.dataset["theme"]), "dark", "the choice is kept");
+});
+
+test("who opens a world can write at once, and the keyboard of a phone stays away until it is asked for", async (t) => {
+  const server = await startServer(t);
+  const desk = await visitor(server);
+  const page = await desk.open();
+  await startWorld(page, "desk");
+  await page.keyboard.type("from Start");
+  assert.equal(await field(page).inputValue(), "from Start");
+  await page.reload();
+  await field(page).waitFor();
+  await page.keyboard.type(" and after a reload");
+  assert.equal(await field(page).inputValue(), "from Start and after a reload");
+
+  // Who is at something in a panel is not taken away from it.
+  const composer = await desk.open("#panel=compose");
+  const editor = composer.locator(".cm-content");
+  await editor.click();
+  await composer.evaluate(() => (location.hash = "world=desk&panel=compose"));
+  await field(composer).waitFor();
+  assert.ok(await editor.evaluate((element) => element === document.activeElement));
+
+  const phone = await (await visitor(server, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true })).open();
+  await startWorld(phone, "phone");
+  await phone.getByText("Nothing was said yet").waitFor();
+  assert.ok(await field(phone).evaluate((element) => element !== document.activeElement));
 });
 
 test("the first page comes with less than 100 KB", async (t) => {

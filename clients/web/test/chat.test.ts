@@ -42,6 +42,20 @@ test("a name in any language becomes the title of a world", async (t) => {
   assert.match(page.url(), /#world=Kuche/);
 });
 
+for (const [where, width, way] of [["beside the list", 1440, "New world"], ["in the head of a narrow window", 1000, "All worlds"], ["on a phone", 390, "Worlds"]] as const) {
+  test(`from a world one comes back to the first page: ${where}`, async (t) => {
+    const server = await startServer(t);
+    const page = await (await visitor(server, { viewport: { width, height: 800 } })).open();
+    await startWorld(page, "one");
+    await page.getByRole("button", { name: way, exact: true }).locator("visible=true").click();
+    await page.getByRole("heading", { name: "Choose a world" }).waitFor();
+    await startWorld(page, "two");
+    await page.getByRole("heading", { level: 1, name: "two" }).waitFor();
+    await page.goBack();
+    await page.getByRole("heading", { name: "Choose a world" }).waitFor();
+  });
+}
+
 test("mentions complete, and ask one agent", async (t) => {
   const server = await startServer(t);
   const page = await (await visitor(server)).open();

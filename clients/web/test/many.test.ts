@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Page } from "playwright-core";
 import { closeBrowser, visitor } from "./support/browser.js";
-import { connection, field, said, say, settled, startWorld } from "./support/console.js";
+import { connection, field, importLog, said, say, settled, startWorld } from "./support/console.js";
 import { startServer } from "./support/server.js";
 
 after(closeBrowser);
@@ -109,7 +109,7 @@ test("ten thousand messages are read as one scrolls, and stay smooth", async (t)
   const guest = await visitor(server);
   const page = await guest.open();
   await connection(page, "open");
-  await page.getByLabel("Import its log").setInputFiles({ name: "long.ndjson", mimeType: "application/x-ndjson", buffer: Buffer.from(history()) });
+  await importLog(page, Buffer.from(history()));
   await field(page).waitFor({ timeout: 60_000 });
   const began = performance.now();
   await page.reload();

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const FLOOR = 34;
+const FLOOR = 40;
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const only = process.argv.slice(2);

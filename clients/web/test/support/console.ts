@@ -1,5 +1,6 @@
 // What a user does in the console.
 
+import { readFile } from "node:fs/promises";
 import type { Locator, Page } from "playwright-core";
 
 /** Starts a world of a template, from the first page. */
@@ -62,4 +63,16 @@ export function texts(page: Page): Promise<string[]> {
       return `${who}: ${text.trim()}${end === "" ? "" : ` [${end}]`}`;
     }),
   );
+}
+
+/** Exports the log of the world that is open, from the panel of its agents. */
+export async function exportLog(page: Page): Promise<Buffer> {
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export the log" }).click();
+  return readFile(await (await download).path());
+}
+
+/** Chooses a log on the first page. */
+export async function importLog(page: Page, log: Buffer): Promise<void> {
+  await page.getByLabel("Import its log").setInputFiles({ name: "log.ndjson", mimeType: "application/x-ndjson", buffer: log });
 }

@@ -70,6 +70,12 @@ export function ChatInput({ world, say }: { world: OpenWorld; say: (text: string
     current.style.height = `${Math.min(current.scrollHeight, innerHeight * 0.4)}px`;
   }, [text.value]);
 
+  // Who has opened a world goes on typing, unless that would bring up the keyboard of a phone, or take somebody out of
+  // a panel.
+  useLayoutEffect(() => {
+    if (matchMedia("(hover: hover)").matches && document.querySelector(".panel:focus-within") === null) field.current?.focus();
+  }, []);
+
   const change = (value: string, position: number): void => {
     text.value = value;
     caret.value = position;

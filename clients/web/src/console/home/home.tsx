@@ -4,7 +4,8 @@ import type { JSX, TargetedEvent, TargetedSubmitEvent } from "preact";
 import { useEffect } from "preact/hooks";
 import { state } from "../session/connection.js";
 import { hue } from "../ui/hue.js";
-import { type Template, createWorld, freeName, importLog, opening, readTemplates, templates, trouble } from "../world/worlds.js";
+import { suggestName } from "../world/names.js";
+import { type Template, createWorld, importLog, opening, readTemplates, templates, trouble, worlds } from "../world/worlds.js";
 import { WorldList } from "./world-list.js";
 
 /** Where a visit begins: choose a template, name a world, start. */
@@ -21,12 +22,12 @@ export function Home(): JSX.Element {
 
   const list = templates.value ?? [];
   const template = chosen.value ?? (list.find((entry) => entry.name === "default-world") ?? list[0])?.name;
-  const suggestion = template === undefined ? "" : freeName(template);
+  const suggestion = template === undefined ? "" : suggestName(template, worlds.value ?? []);
+  const typed = name.value?.trim() ?? "";
   const start = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();
     if (template === undefined || opening.value !== undefined) return;
-    const typed = name.value?.trim();
-    createWorld(template, typed === undefined || typed === "" ? suggestion : typed, keep.value).catch((error: Error) => {
+    createWorld(template, typed === "" ? suggestion : typed, keep.value).catch((error: Error) => {
       trouble.value = `The world was not started: ${error.message}.`;
     });
   };
@@ -59,19 +60,19 @@ export function Home(): JSX.Element {
           </label>
         </div>
       </form>
-      <ImportLog />
+      <ImportLog name={typed} />
       <WorldList />
     </div>
   );
 }
 
-/** A log that was exported, here or on another server. */
-function ImportLog(): JSX.Element {
+/** A log that was exported, here or on another server. It becomes a world of the name that was typed, if one was. */
+function ImportLog({ name }: { name: string }): JSX.Element {
   const chosen = (event: TargetedEvent<HTMLInputElement>): void => {
     const [file] = event.currentTarget.files ?? [];
     event.currentTarget.value = "";
     if (file === undefined) return;
-    importLog(file).catch((error: AgentWorldError) => {
+    importLog(file, name).catch((error: AgentWorldError) => {
       const [violation] = error.details?.errors ?? [];
       trouble.value = `The log was not imported: ${violation === undefined ? error.message : `${violation.message} (line ${violation.pointer.slice(1)})`}.`;
     });
@@ -83,6 +84,7 @@ function ImportLog(): JSX.Element {
         Import its log
         <input type="file" accept=".ndjson,application/x-ndjson" class="visually-hidden" onChange={chosen} />
       </label>
+      . It takes the name above, if you typed one.
     </p>
   );
 }

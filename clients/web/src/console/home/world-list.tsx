@@ -22,7 +22,7 @@ export function WorldList({ compact = false }: { compact?: boolean }): JSX.Eleme
       <header>
         <h2>Your worlds</h2>
         {compact && (
-          <button type="button" class="icon-button" onClick={() => go({ world: undefined })} aria-label="New world" title="New world" aria-pressed={route.value.world === undefined}>
+          <button type="button" class="icon-button" onClick={() => go({ world: undefined, compose: undefined })} aria-label="New world" title="New world" aria-pressed={route.value.world === undefined}>
             <Icon name="plus" />
           </button>
         )}

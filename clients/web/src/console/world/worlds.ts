@@ -1,11 +1,12 @@
 // The worlds that can be opened, and the one that is.
 
 import { batch, computed, effect, signal, untracked } from "@preact/signals";
-import { type AgentName, AgentWorldError, type TemplateSummary, type WorldSummary } from "agent-world-client";
-import { deleteWorld, importWorld, listAgents, listSessionWorlds, listTemplates } from "agent-world-client/http";
+import { type AgentName, AgentWorldError, type Client, type TemplateSummary, type WorldSummary } from "agent-world-client";
+import { deleteWorld, importWorld, listAgents, listSessionWorlds, listTemplates, updateWorld } from "agent-world-client/http";
 import { go, route } from "../route.js";
 import { client, onClosed, server, state } from "../session/connection.js";
 import { keepToken, keptToken, lastWorld, rememberWorld } from "../session/identity.js";
+import { freeName, nameIn, toWorldName } from "./names.js";
 import { OpenWorld } from "./open-world.js";
 
 export interface Template extends TemplateSummary {
@@ -44,17 +45,38 @@ export async function readWorlds(): Promise<void> {
 
 /** Makes a world of a template, under a name in any language, and opens it. */
 export async function createWorld(templateName: string, name: string, persistent: boolean): Promise<void> {
-  const worldName = toWorldName(name, worlds.value ?? []);
-  const title = name.trim() !== "" && name.trim() !== worldName ? name.trim() : undefined;
-  await open({ templateName, worldName, persistent, title });
+  await open({ templateName, ...named(name), persistent });
 }
 
-/** Makes a world of an exported log, and opens it. */
-export async function importLog(log: Blob): Promise<void> {
-  const current = client.value;
-  if (current === undefined) throw new AgentWorldError("NETWORK", "there is no connection to the server; try again in a moment");
-  const { worldName, templateName } = await importWorld(current.server, { body: log });
-  await open({ templateName, worldName, persistent: false });
+/**
+ * Makes a world of an exported log, and opens it. It gets the name that was typed; without one it keeps its own, with a
+ * number if another world has it.
+ */
+export async function importLog(log: Blob, typed: string): Promise<void> {
+  const { server } = connectedClient();
+  const { worldName, title } = typed === "" ? {} : named(typed);
+  const made = await importWorld(server, { body: log, worldName: worldName ?? (await nameOfCopy(log)) });
+  // The title that the log brings along would hide the name that was typed.
+  if (worldName !== undefined && made.title !== title) {
+    await updateWorld(server, { worldName: made.worldName, body: { title: title ?? null } });
+  }
+  await open({ templateName: made.templateName, worldName: made.worldName, persistent: false });
+}
+
+/** A free name for the world of a log, if its own is taken. What is wrong with a log is for the server to say. */
+async function nameOfCopy(log: Blob): Promise<string | undefined> {
+  const name = await nameIn(log);
+  if (name === undefined) return undefined;
+  // Another tab may have made worlds, too.
+  await readWorlds();
+  const free = freeName(name, worlds.value ?? []);
+  return free === name ? undefined : free;
+}
+
+/** What a world is called, and its title if that cannot be its name. */
+function named(typed: string): { worldName: string; title: string | undefined } {
+  const worldName = toWorldName(typed, worlds.value ?? []);
+  return { worldName, title: typed === worldName ? undefined : typed };
 }
 
 export async function removeWorld(worldName: string): Promise<void> {
@@ -63,9 +85,14 @@ export async function removeWorld(worldName: string): Promise<void> {
   await readWorlds();
 }
 
-async function open(selection: { templateName: string; worldName: string; persistent: boolean; title?: string | undefined }): Promise<void> {
+function connectedClient(): Client {
   const current = client.value;
   if (current === undefined) throw new AgentWorldError("NETWORK", "there is no connection to the server; try again in a moment");
+  return current;
+}
+
+async function open(selection: { templateName: string; worldName: string; persistent: boolean; title?: string | undefined }): Promise<void> {
+  const current = connectedClient();
   opening.value = selection.worldName;
   try {
     const opened = await OpenWorld.open(current, selection);
@@ -124,8 +151,14 @@ export function startFollowing(): void {
     go({ world: last }, true);
   }
   effect(() => {
-    const { world } = route.value;
-    if (connected.value && world !== untracked(() => opening.value)) void untracked(() => follow(world));
+    const { world, compose } = route.value;
+    if (!connected.value) return;
+    untracked(() => {
+      const current = openWorld.value?.name;
+      // Nor does such a link leave the world that is open.
+      if (compose !== undefined && world === undefined && current !== undefined) go({ world: current }, true);
+      else if (world === undefined || world !== opening.value) void follow(world);
+    });
   });
   onClosed((cause) => {
     openWorld.value?.close();
@@ -136,29 +169,4 @@ export function startFollowing(): void {
     }
     void readWorlds().catch(() => undefined);
   });
-}
-
-const WORLD_NAME = /^[A-Za-z0-9]([A-Za-z0-9 _-]{0,62}[A-Za-z0-9_-])?$/;
-
-/** What the protocol takes as a name, made of what somebody typed. */
-function toWorldName(name: string, others: readonly WorldSummary[]): string {
-  const plain = name.trim();
-  if (WORLD_NAME.test(plain)) return plain;
-  const cut = plain.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9 _-]+/g, " ").trim().replace(/^[ _-]+/, "").slice(0, 60).trim();
-  const base = cut === "" ? "world" : cut;
-  const taken = new Set(others.map(({ worldName }) => worldName.toLowerCase()));
-  for (let count = 1; ; count += 1) {
-    const candidate = count === 1 ? base : `${base}-${count}`;
-    if (!taken.has(candidate.toLowerCase())) return candidate;
-  }
-}
-
-/** A name for a new world of a template that no other world has. */
-export function freeName(templateName: string): string {
-  const taken = new Set((worlds.value ?? []).map(({ worldName }) => worldName.toLowerCase()));
-  const base = templateName.replace(/-?world$/, "") || "my";
-  for (let count = 1; ; count += 1) {
-    const candidate = `${base === "default" ? "my-world" : base}${count === 1 ? "" : `-${count}`}`;
-    if (!taken.has(candidate.toLowerCase())) return candidate;
-  }
 }
