@@ -26,8 +26,9 @@ async fn everything(server: &Program, token: &str, world: &str) -> (Client, Vec<
 async fn sigterm_tells_everybody_refuses_what_is_new_and_ends_what_runs() {
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("data");
-    let patience = Duration::from_secs(2);
-    let mut server = Program::start(&data, &["--drain-timeout", "2s"]).await;
+    // Long enough that a busy machine does not decide.
+    let patience = Duration::from_secs(4);
+    let mut server = Program::start(&data, &["--drain-timeout", "4s"]).await;
     let mut client = server.in_world("w").await;
     let mut other = server.in_world("w").await;
     let token = client.token().to_owned();
