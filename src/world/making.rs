@@ -46,7 +46,7 @@ impl Worlds {
         loop {
             match self.try_open_or_create(user, &wanted).await? {
                 Some((entered, made)) if !entered.cell.is_gone() => return Ok((entered, made)),
-                _ if Instant::now() >= until => return Err(gone()),
+                _ if Instant::now() >= until => return Err(leaving()),
                 // Somebody is just deleting it: then it can be made anew.
                 _ => tokio::time::sleep(LOOK_AGAIN).await,
             }
@@ -130,6 +130,10 @@ impl Worlds {
         let text = format!("the world of that name was made from the template {}", entry.template);
         Err(Failure::new(ErrorCode::Conflict, text))
     }
+}
+
+fn leaving() -> Failure {
+    Failure::new(ErrorCode::Conflict, "the world of that name is being deleted; then the name is free")
 }
 
 /// Refuses what a new world of this template would refuse. Nothing is made.
