@@ -38,6 +38,7 @@ function history(): string {
       if (message >= MESSAGES) break;
       const reply = { agentName, messageId: id(message), inReplyTo: rootId, rootId };
       const content = `Answer ${message} with **weight**:\n\n${"some more words ".repeat((message % 7) * 6)}\n\n- one\n- two`;
+      add({ kind: "routed", messageId: rootId, rootId, turns: [{ agentName, replyId: reply.messageId }] });
       add({ kind: "replyStarted", reply });
       add({ kind: "replyEnded", reply, content, finishReason: "stop" });
       add({ kind: "message", messageId: reply.messageId, sender: agentName, senderType: "agent", content, inReplyTo: rootId, rootId });
