@@ -5,13 +5,12 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::support::{Host, PATIENCE, here};
+use crate::support::{Host, PATIENCE, ended, here, terminate};
 
 /// A running `agent-world`. Dropping it kills it.
 pub struct Program {
@@ -88,20 +87,12 @@ impl Program {
 
     /// `kill -TERM`.
     pub fn terminate(&self) {
-        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
-        assert!(told.expect("kill runs").success());
+        terminate(&self.child);
     }
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("the program can be waited for") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the program does not stop");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        ended(&mut self.child).await
     }
 
     /// Stops it in good order.

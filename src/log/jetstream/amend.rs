@@ -66,7 +66,7 @@ impl Core {
             self.refresh(world, &slot).await?;
             let tip = slot.fold.lock().as_ref().map(|fold| fold.tip.clone()).ok_or(Error::NoWorld)?;
             let Some(state) = change(&tip) else { return Ok(tip) };
-            let batch = Batch { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() };
+            let batch = Batch::empty(state);
             match self.publish(world, &batch, false).await? {
                 Outcome::Done(seq) => {
                     self.took(&slot, &batch, seq);

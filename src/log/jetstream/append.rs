@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use async_nats::HeaderMap;
 use tokio::time::{Duration, Instant, sleep, timeout};
-use uuid::Uuid;
 
 use super::api::{Failure, Stored, Which};
 use super::batch::{Batch, Key, SealedWrite, State};
@@ -82,11 +81,8 @@ impl Core {
         if let Some((last, seq)) = self.last(world).await?
             && seq <= after
         {
-            let head = last.head();
-            let state = State { nonce: Uuid::new_v4(), prev: seq, first: head.saturating_add(1), ..last.state };
-            let empty = Batch { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() };
             // Moved is as good: another message is there.
-            self.publish(world, &empty, false).await.map_err(still_open)?;
+            self.publish(world, &Batch::empty(last.next(seq)), false).await.map_err(still_open)?;
         }
         *slot.doubt.lock() = None;
         Ok(())

@@ -169,11 +169,8 @@ impl Core {
             if self.nats.get(&self.names.log, Which::Last(&ticket)).await.map_err(failed)?.is_some() {
                 return Ok(());
             }
-            let Some((last, prev)) = self.last(world).await? else { return Ok(()) };
-            let first = last.head().saturating_add(1);
-            let state = State { nonce: Uuid::new_v4(), prev, first, ..last.state };
-            let empty = Batch { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() };
-            if let Outcome::Done(_) = self.publish(world, &empty, true).await? {
+            let Some((last, seq)) = self.last(world).await? else { return Ok(()) };
+            if let Outcome::Done(_) = self.publish(world, &Batch::empty(last.next(seq)), true).await? {
                 return Ok(());
             }
         }

@@ -103,6 +103,16 @@ pub(super) enum Malformed {
 }
 
 impl Batch {
+    /// Without records: it says how the world stands.
+    pub fn empty(state: State) -> Self {
+        Self { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() }
+    }
+
+    /// The state of the message after this one, which is at `seq` of the stream, as long as that changes nothing.
+    pub fn next(&self, seq: u64) -> State {
+        State { nonce: Uuid::new_v4(), prev: seq, first: self.head().saturating_add(1), ..self.state.clone() }
+    }
+
     /// The world's head after this batch.
     pub fn head(&self) -> u64 {
         self.state.first.saturating_add(self.drafts.len() as u64).saturating_sub(1)

@@ -125,16 +125,7 @@ impl Core {
             // Of an attempt that was cut off behind it: it stays, for those who have not heard of it.
             return Ok(Some(seq));
         }
-        let state = State {
-            nonce: Uuid::new_v4(),
-            prev: seq,
-            first: last.head().saturating_add(1),
-            busy: false,
-            title: None,
-            deleted: true,
-            ..last.state
-        };
-        let tombstone = Batch { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() };
+        let tombstone = Batch::empty(State { busy: false, title: None, deleted: true, ..last.next(seq) });
         let mut headers = HeaderMap::new();
         headers.insert("Nats-TTL", format!("{seconds}s"));
         let payload = tombstone.encode().map_err(failed)?;

@@ -124,8 +124,7 @@ impl Core {
             if rest.is_empty() {
                 return Ok(tip);
             }
-            let state = State { nonce: Uuid::new_v4(), prev: seq, first: tip.head + 1, ..batch.state };
-            batch = Batch { state, drafts: Vec::new(), keys: Vec::new(), secrets: Vec::new() };
+            batch = Batch::empty(batch.next(seq));
         }
     }
 
