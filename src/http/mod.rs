@@ -126,12 +126,13 @@ async fn serve(http: Arc<Http>, request: Request) -> Result<Response, ProblemRes
         }
         _ => (http.max_body, None),
     };
-    let body = body::read(body, limit, http.patience, room).await.map_err(problem)?;
+    let body::Read { bytes, room } = body::read(body, limit, http.patience, room).await.map_err(problem)?;
     // hyper drops what it waits for when the client leaves. What was begun is done all the same, to its end.
     let served = http.clone();
     let answering = tokio::spawn(async move {
-        let reply =
-            routes::call(&*served, context, &found, parts.uri.query(), &parts.headers, body.bytes.clone()).await?;
+        // Also when the client has left.
+        let _room = room;
+        let reply = routes::call(&*served, context, &found, parts.uri.query(), &parts.headers, bytes).await?;
         Ok::<_, Failure>((reply, parts))
     });
     let (reply, parts) = answering.await.map_err(Failure::internal).flatten().map_err(problem)?;

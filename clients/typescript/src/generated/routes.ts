@@ -520,8 +520,8 @@ export interface ImportWorldInput {
  * the exported one do not fit it. Agents that had a key have none. `CONFLICT`: the caller has a world of this
  * name, or 1,000 worlds. What was under way in it is over: replies that ran end as `interrupted`, turns that
  * waited are dropped. `INVALID_MESSAGE`: a line is not what an export has, or the log begins after the first
- * record of its world; the pointer is the line's number, from 1. `OVERLOADED`: four worlds are being imported
- * already. At most 64 MiB.
+ * record of its world; the pointer is the line's number, from 1. `OVERLOADED`: others are importing as much
+ * as the server has room for (256 MiB); `retryAfterMs` says when to try again. At most 64 MiB.
  *
  * @throws AgentWorldError with `INVALID_MESSAGE`, `UNAUTHENTICATED`, `PERMISSION_DENIED`, `CONFLICT`,
  * `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `RATE_LIMITED`, `OVERLOADED`, `STORAGE_ERROR`,
