@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio_tungstenite::{client_async, tungstenite::Message};
 
 use super::{
     baseline, client, embedded,
+    greeting::greet,
     junit::junit,
     mutant::mutants,
     proof::prove,
@@ -22,7 +21,7 @@ use super::{
     run::{Outcome, Played, Target, play_all},
     scenario::Scenario,
     tamper::tampers,
-    target::{Host, Program, Server, StartError, address},
+    target::{Program, Server, StartError, address},
 };
 
 /// How many scenarios run at the same time.
@@ -31,8 +30,9 @@ const WIDTH: usize = 12;
 /// What can be said on the command line.
 #[derive(clap::Args, Debug, Default)]
 pub struct Options {
-    /// Address of the server under test, as http://127.0.0.1:3001; without it, this program starts a server of its own
-    #[arg(value_name = "URL", env = "AGENT_WORLD_CONFORM_URL")]
+    /// Address of the server under test, as http://127.0.0.1:3001, or else AGENT_WORLD_CONFORM_URL in the environment;
+    /// without it, this program starts a server of its own
+    #[arg(value_name = "URL")]
     pub url: Option<String>,
     /// Command that starts the server under test, for scenarios that stop it or need other settings; it finds
     /// CONFORM_LISTEN, CONFORM_PORT, CONFORM_DATA, CONFORM_SCRIPT, CONFORM_TEMPLATES and CONFORM_SETTINGS in its environment
@@ -106,13 +106,33 @@ fn of<'p>(option: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> Unu
 
 /// Runs the kit; returns its exit code: 0 all passed, 1 something failed, 2 nothing could be tested, 3 skips.
 pub async fn run(options: Options) -> u8 {
-    match conform(options).await {
+    let outcome = tokio::select! {
+        outcome = conform(options) => outcome,
+        // It reaches no other process group: what was started ends because it is dropped.
+        () = interrupted() => Err(Unusable::Usage("interrupted".to_owned())),
+    };
+    match outcome {
         Ok(verdict) => verdict as u8,
         Err(unusable) => {
             eprintln!("agent-world conform: {unusable}");
             Verdict::Unusable as u8
         }
     }
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 async fn conform(options: Options) -> Result<Verdict, Unusable> {
@@ -124,8 +144,8 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
         return export(dir);
     }
     let usage = |error: &dyn std::fmt::Display| Unusable::Usage(error.to_string());
+    let limit = Duration::try_from_secs_f64(options.timeout).map_err(|error| usage(&format!("--timeout: {error}")))?;
     if let Some(command) = &options.client {
-        let limit = Duration::try_from_secs_f64(options.timeout).map_err(|error| usage(&error))?;
         let Options { only, scenarios, list, mutants, json, .. } = &options;
         let (list, mutants, json) = (*list, *mutants, *json);
         let asked =
@@ -138,7 +158,7 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
     };
     let whole = options.only.is_empty() && options.scenarios.is_none();
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()));
-    let names: BTreeSet<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
+    let exists: BTreeMap<_, _> = all.iter().map(|scenario| (scenario.name.clone(), scenario.checks())).collect();
     let chosen: Vec<Scenario> = all.into_iter().filter(|scenario| wanted(&scenario.name)).collect();
     if chosen.is_empty() {
         return Err(Unusable::Usage("no scenario has such a name; --list shows them".to_owned()));
@@ -150,9 +170,8 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
         Some(file) => baseline::read(file).map_err(of("--baseline", file))?,
         None => BTreeSet::new(),
     };
-    let limit = Duration::try_from_secs_f64(options.timeout).map_err(|error| usage(&error))?;
     // Kept until the end: dropped, it stops.
-    let (target, _own) = target(&options).await?;
+    let (target, _own) = target(&options, limit).await?;
     let against = format!("http://{}", target.host.authority());
     if options.mutants {
         return proof(&options, &chosen, target, limit).await;
@@ -163,7 +182,7 @@ async fn conform(options: Options) -> Result<Verdict, Unusable> {
     let played = play_all(jobs, Arc::new(target), limit, WIDTH, |done, played| progress.tell(done, played)).await;
     progress.clear();
     let played: Vec<Played> = played.into_iter().map(|(_, played)| played).collect();
-    let compared = baseline::compare(&played, &baseline, &names);
+    let compared = baseline::compare(&played, &baseline, &exists);
     let report = Report {
         against,
         scenarios: &chosen,
@@ -209,8 +228,12 @@ async fn proof(options: &Options, chosen: &[Scenario], target: Target, limit: Du
     Ok(if holds { Verdict::Passed } else { Verdict::Failed })
 }
 
-fn print(text: &str) -> io::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes())
+/// Whoever reads it may have read enough, as `head` does.
+pub fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 fn export(dir: &Path) -> Result<Verdict, Unusable> {
@@ -247,61 +270,28 @@ fn list(scenarios: &[Scenario], as_json: bool) -> Result<Verdict, Unusable> {
 }
 
 /// The server to test: the one that is named, or one of the kit's own.
-async fn target(options: &Options) -> Result<(Target, Option<Server>), Unusable> {
+async fn target(options: &Options, limit: Duration) -> Result<(Target, Option<Server>), Unusable> {
+    let named = options.url.clone().or_else(|| std::env::var("AGENT_WORLD_CONFORM_URL").ok());
+    let url = named.filter(|url| !url.is_empty());
     let program = match &options.start {
         Some(line) => Some(Program::Shell(line.clone())),
-        None if options.url.is_none() => Some(Program::Own(std::env::current_exe()?)),
+        None if url.is_none() => Some(Program::Own(std::env::current_exe()?)),
         None => None,
     };
-    match (&options.url, program) {
+    match (url, program) {
         (Some(url), program) => {
-            let host = address(url).map_err(Unusable::Usage)?;
-            let script = greet(&host).await?;
-            Ok((Target { host, program, script }, None))
+            let host = address(&url).map_err(Unusable::Usage)?;
+            let unprepared = greet(&host, limit).await?;
+            Ok((Target { host, program, unprepared }, None))
         }
         (None, Some(program)) => {
             let server = Server::start(&program, &BTreeMap::new()).await?;
             let host = server.host.clone();
-            let script = greet(&host).await?;
-            Ok((Target { host, program: Some(program), script }, Some(server)))
+            let unprepared = greet(&host, limit).await?;
+            Ok((Target { host, program: Some(program), unprepared }, Some(server)))
         }
         (None, None) => Err(Unusable::Usage("the address of a server is needed".to_owned())),
     }
-}
-
-/// Makes sure that this protocol is spoken there; returns whether the kit's templates are there.
-async fn greet(host: &Host) -> Result<bool, Unusable> {
-    let patience = Duration::from_secs(10);
-    let url = format!("http://{}", host.authority());
-    let something_else = |why: String| Unusable::SomethingElse(url.clone(), why);
-    let tcp = tokio::time::timeout(patience, host.tcp(None)).await;
-    let stream = tcp
-        .map_err(|_| Unusable::Unreachable(url.clone(), "it takes no connection".to_owned()))?
-        .map_err(|error| Unusable::Unreachable(url.clone(), error.to_string()))?;
-    let greeting = async {
-        let (mut socket, _) = client_async(format!("ws://{}/ws", host.authority()), stream)
-            .await
-            .map_err(|error| format!("no WebSocket at /ws: {error}"))?;
-        match socket.next().await {
-            Some(Ok(Message::Text(text))) => {
-                let frame: Value = serde_json::from_str(&text).unwrap_or_default();
-                if frame["type"] == "status" && frame["payload"]["type"] == "connected" {
-                    return Ok(());
-                }
-                Err(format!("its first frame is not `connected`: {}", text.chars().take(200).collect::<String>()))
-            }
-            _ => Err("its first frame is no text".to_owned()),
-        }
-    };
-    let greeted = tokio::time::timeout(patience, greeting).await;
-    greeted.map_err(|_| something_else("no first frame comes".to_owned()))?.map_err(something_else)?;
-    let templates = async {
-        let client = reqwest::Client::builder().no_proxy().build().ok()?;
-        let body = client.get(host.http("/worlds")).send().await.ok()?.bytes().await.ok()?;
-        let list: Value = serde_json::from_slice(&body).ok()?;
-        Some(list.as_array()?.iter().any(|one| one["name"] == "conform-stage"))
-    };
-    Ok(tokio::time::timeout(patience, templates).await.ok().flatten().unwrap_or(false))
 }
 
 /// One line that changes on a terminal; one line for each scenario elsewhere.

@@ -4,7 +4,8 @@
 //! - [`scenario`]: what a file says; [`reading`], by its schema's [`definitions`]; [`frame`], [`pattern`], [`value`]: what it expects.
 //! - [`stage`]: the choke point. Every frame and body, in both directions, is held against the [`published`] schemas
 //!   and the [`standing`] checks there. [`peer`] is one connection below it.
-//! - [`play`], [`connect`], [`watch`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a [`target`].
+//! - [`play`], [`connect`], [`watch`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a
+//!   [`target`]. [`greeting`] looks at that first, and [`shell`] starts it.
 //! - [`mutant`], [`change`], [`tamper`] and [`proof`]: the broken servers with which the kit proves itself.
 //! - [`client`]: the kit turned round, which plays a server and judges a client.
 //! - [`report`], [`junit`], [`baseline`]: what comes out.
@@ -18,6 +19,7 @@ mod connect;
 pub mod definitions;
 pub mod embedded;
 pub mod frame;
+mod greeting;
 pub mod junit;
 pub mod mutant;
 pub mod pattern;
@@ -31,6 +33,7 @@ pub mod request;
 pub mod rules;
 pub mod run;
 pub mod scenario;
+mod shell;
 pub mod stage;
 pub mod standing;
 pub mod tamper;
@@ -38,7 +41,7 @@ pub mod target;
 pub mod value;
 mod watch;
 
-mod command;
+pub mod command;
 
 pub use command::{Options, run};
 pub use tamper::{broken, ways};

@@ -97,14 +97,15 @@ impl Report<'_> {
             let _ = writeln!(text, "\n✗ {entry} stands in the baseline and does not fail: take it out");
         }
         for entry in &self.compared.unknown {
-            let _ = writeln!(text, "\n✗ {entry} stands in the baseline, and there is no such scenario: take it out");
+            let what = if entry.contains('#') { "check" } else { "scenario" };
+            let _ = writeln!(text, "\n✗ {entry} stands in the baseline, and there is no such {what}: take it out");
         }
         if self.lost() > 0 {
             let _ = writeln!(text, "\n✗ {} scenarios were lost: a fault of the kit", self.lost());
         }
         let passed = self.count(|outcome| matches!(outcome, Outcome::Passed));
         let skipped = self.count(|outcome| matches!(outcome, Outcome::Skipped(_)));
-        let checks: usize = self.played.iter().map(|played| played.held).sum();
+        let checks: usize = self.played.iter().map(|played| played.held.len()).sum();
         let _ = writeln!(
             text,
             "\n{} of {} scenarios passed, {} failed{}, {skipped} skipped; {checks} checks held; {:.1} s",
@@ -164,8 +165,7 @@ impl Report<'_> {
 
     fn failure(&self, text: &mut String, played: &Played, failure: &Failure) {
         let title = self.scenarios.iter().find(|one| one.name == played.scenario).map_or("", |one| &one.title);
-        let expected = super::baseline::entry(played).is_some_and(|entry| self.compared.expected.contains(&entry));
-        let mark = if expected { " (as the baseline says)" } else { "" };
+        let mark = if self.compared.expects(&played.scenario) { " (as the baseline says)" } else { "" };
         let name = failure.check.as_deref().unwrap_or(&played.scenario);
         let _ = writeln!(text, "\n✗ {name}{mark}\n    {title}\n    at step {}", failure.step);
         for line in failure.text.lines() {
@@ -199,7 +199,7 @@ impl Report<'_> {
             "passed": self.count(|outcome| matches!(outcome, Outcome::Passed)),
             "failed": self.count(|outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Harness(_))),
             "skipped": self.count(|outcome| matches!(outcome, Outcome::Skipped(_))),
-            "checks": self.played.iter().map(|played| played.held).sum::<usize>(),
+            "checks": self.played.iter().map(|played| played.held.len()).sum::<usize>(),
             "milliseconds": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
             "passingInBaseline": self.compared.passing,
             "unknownInBaseline": self.compared.unknown,
@@ -216,7 +216,7 @@ impl Report<'_> {
         let mut json = json!({
             "name": played.scenario,
             "milliseconds": u64::try_from(played.elapsed.as_millis()).unwrap_or(u64::MAX),
-            "checks": played.held,
+            "checks": played.held.len(),
         });
         match &played.outcome {
             Outcome::Passed => json["outcome"] = json!("passed"),
@@ -231,6 +231,8 @@ impl Report<'_> {
             Outcome::Failed(failure) => {
                 json["outcome"] = json!("failed");
                 json["failedChecks"] = json!(failure.checks());
+                json["baseline"] = json!(failure.entries(&played.scenario));
+                json["expected"] = json!(self.compared.expects(&played.scenario));
                 json["step"] = json!(failure.step);
                 json["why"] = json!(failure.text);
                 json["standing"] =

@@ -25,8 +25,8 @@ pub struct Target {
     pub host: Host,
     /// How a server for one scenario alone is started; `None` when only the one at `host` is there.
     pub program: Option<Program>,
-    /// Whether the kit's templates and script are there.
-    pub script: bool,
+    /// Why scenarios that need the kit's templates and script cannot run.
+    pub unprepared: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +45,23 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// What it stands for in a baseline: its own checks. Where it fails without one, or with what holds in every
+    /// scenario, the scenario as a whole.
+    pub fn entries(&self, scenario: &str) -> Vec<String> {
+        let own = self.check.iter().chain(self.also.iter().map(|(check, _)| check)).cloned();
+        let whole = self.check.is_none() || !self.standing.is_empty();
+        own.chain(whole.then(|| scenario.to_owned())).collect()
+    }
+
+    /// Everything that it has to say, but for the conversation.
+    pub fn words(&self) -> String {
+        let mut words = vec![format!("at step {}", self.step)];
+        words.extend((!self.text.is_empty()).then(|| self.text.clone()));
+        words.extend(self.also.iter().map(|(check, text)| format!("and {check}: {text}")));
+        words.extend(self.standing.iter().map(|(check, text)| format!("standing/{check}: {text}")));
+        words.join("\n")
+    }
+
     /// The names of all checks that failed, the scenario's own first.
     pub fn checks(&self) -> Vec<String> {
         let own = self.check.iter().chain(self.also.iter().map(|(check, _)| check)).cloned();
@@ -67,8 +84,8 @@ pub enum Outcome {
 pub struct Played {
     pub scenario: String,
     pub outcome: Outcome,
-    /// The checks that held.
-    pub held: usize,
+    /// The checks that held, by their full names.
+    pub held: Vec<String>,
     pub touched: Touched,
     pub elapsed: Duration,
     /// Whether the broken server did what it does.
@@ -80,7 +97,7 @@ impl Played {
         Self {
             scenario: scenario.to_owned(),
             outcome,
-            held: 0,
+            held: Vec::new(),
             touched: Touched::default(),
             elapsed: Duration::ZERO,
             fired: false,
@@ -93,8 +110,7 @@ pub fn unfit(scenario: &Scenario, target: &Target) -> Option<String> {
     if scenario.server.is_some() && target.program.is_none() {
         return Some("needs a server of its own; say with --start how one is started".to_owned());
     }
-    (scenario.script && scenario.server.is_none() && !target.script)
-        .then(|| "needs the kit's templates and script; start the server with them (--export)".to_owned())
+    target.unprepared.clone().filter(|_| scenario.script && scenario.server.is_none())
 }
 
 /// Plays one scenario.
@@ -133,7 +149,7 @@ pub async fn play(scenario: &Scenario, target: &Target, limit: Duration, mutant:
     if player.server.is_none() {
         player.tidy().await;
     }
-    played.held = player.held.len();
+    played.held = player.held.iter().map(|check| format!("{}#{check}", scenario.name)).collect();
     played.fired = player.stage.fired.is_some();
     played.touched = std::mem::take(&mut player.stage.touched);
     played.elapsed = since.elapsed();

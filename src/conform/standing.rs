@@ -33,8 +33,8 @@ pub const STANDING: [(&str, &str, &str); 14] = [
     ("reply-ends", "when a root is settled, every reply of it has ended", "R3.32 R3.64 R3.74"),
     (
         "coherent",
-        "`finishReason` on ends only, `error` with `error` only; an event names itself and its type once",
-        "R3.33 R3.34 R3.35",
+        "`finishReason` on ends only, `error` with `error` only; an event says again what its frame says",
+        "R3.33 R3.34 R3.35 R3.77",
     ),
     ("identity", "ids are UUIDs of version 7, times are UTC with milliseconds", "R2.3 R2.7"),
     ("same-bytes", "a durable frame is the same bytes wherever and whenever it is sent", "R2.15 R2.16"),
@@ -250,7 +250,8 @@ impl Standing {
             || has("error") != (payload["finishReason"] == "error")
             || has("usage") && !complete
         {
-            faults.push(fault("coherent", "`finishReason`, `error` or `usage` stand where they do not belong"));
+            let text = format!("`finishReason`, `error` or `usage` stand where they do not belong: {frame}");
+            faults.push(fault("coherent", text));
         }
         let life = |text: String| fault("reply-life", text);
         if self.ended.contains(&id) {
@@ -299,10 +300,17 @@ fn identity(frame: &Value, faults: &mut Vec<Fault>) {
     if time.len() != 24 || !time.ends_with('Z') || time.as_bytes()[19] != b'.' {
         faults.push(fault("identity", format!("the time {time:?} is not UTC with milliseconds")));
     }
-    let payload = &frame["payload"];
-    if frame["type"] == "event_stream"
-        && (payload["event"]["id"] != frame["id"] || payload["eventType"] != payload["event"]["type"])
-    {
-        faults.push(fault("coherent", "the event has another id or type than its frame says"));
+    if frame["type"] == "event_stream" {
+        let (event, kind) = (&frame["payload"]["event"], &frame["payload"]["eventType"]);
+        let own = matches!(kind.as_str(), Some("world" | "system"));
+        let wrong = [
+            ("id", event["id"] != frame["id"]),
+            ("timestamp", event["timestamp"] != frame["timestamp"]),
+            ("type", event["type"] != *kind),
+            ("sender", own && event["sender"] != *kind),
+        ];
+        for (field, _) in wrong.iter().filter(|(_, wrong)| *wrong) {
+            faults.push(fault("coherent", format!("the event has another {field} than its frame says: {frame}")));
+        }
     }
 }

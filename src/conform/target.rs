@@ -11,12 +11,15 @@ use std::{
 
 use tokio::{
     net::{TcpSocket, TcpStream},
-    time::Instant,
+    sync::oneshot,
+    time::{Instant, timeout},
 };
 
-use super::embedded;
+use super::{embedded, shell};
 
 const STARTING: Duration = Duration::from_secs(30);
+/// How long killed processes may take to be gone. Only what left the group can take longer.
+const GOING: Duration = Duration::from_secs(2);
 /// The most that is told of what a server wrote that does not start, in bytes and in lines.
 const LAST_WORDS: (u64, usize) = (4 * 1_024, 20);
 
@@ -42,16 +45,30 @@ impl Host {
 
     /// A connection; `receive` is the size of the kernel's buffer for what comes, where another than the usual is asked for.
     pub async fn tcp(&self, receive: Option<u32>) -> io::Result<TcpStream> {
-        let address = tokio::net::lookup_host((self.name.as_str(), self.port)).await?.next();
-        let address = address.ok_or_else(|| io::Error::other(format!("{} is nowhere", self.name)))?;
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(receive) = receive {
-            socket.set_recv_buffer_size(receive)?;
-        }
-        let stream = socket.connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        connect_any(tokio::net::lookup_host((self.name.as_str(), self.port)).await?, receive).await
     }
+}
+
+/// `localhost` is two addresses, and a server may listen on one of them.
+async fn connect_any(addresses: impl Iterator<Item = SocketAddr>, receive: Option<u32>) -> io::Result<TcpStream> {
+    let mut refused = io::Error::other("it has no address");
+    for address in addresses {
+        match connect(address, receive).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+async fn connect(address: SocketAddr, receive: Option<u32>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(receive) = receive {
+        socket.set_recv_buffer_size(receive)?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Reads `host:port`, `http://host:port` or `ws://host:port/ws`.
@@ -63,6 +80,9 @@ pub fn address(text: &str) -> Result<Host, String> {
     }
     if !matches!(url.path(), "" | "/" | "/ws") {
         return Err(format!("{text}: the address of a server has no path"));
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{text}: the address of a server is its host and port alone"));
     }
     let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(80);
@@ -92,7 +112,54 @@ pub struct Server {
     program: Program,
     settings: BTreeMap<String, String>,
     dir: PathBuf,
-    child: Option<Child>,
+    running: Option<Running>,
+}
+
+/// What was started: the process, and all that it started itself.
+struct Running {
+    child: Child,
+    /// Ends when nobody can write to its standard output any more: a shell ends sooner than the server that it runs.
+    silent: Option<oneshot::Receiver<()>>,
+    killed: bool,
+}
+
+impl Running {
+    fn spawn(mut command: Command) -> io::Result<Self> {
+        shell::group(&mut command);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let silent = child.stdout.take().map(|mut out| {
+            let (speaking, silent) = oneshot::channel();
+            std::thread::spawn(move || {
+                let _ = io::copy(&mut out, &mut io::sink());
+                let _ = speaking.send(());
+            });
+            silent
+        });
+        Ok(Self { child, silent, killed: false })
+    }
+
+    fn kill(&mut self) {
+        if !std::mem::replace(&mut self.killed, true) {
+            shell::end(&mut self.child);
+        }
+    }
+
+    /// Waits until all of it is gone.
+    async fn gone(&mut self) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Some(silent) = &mut self.silent {
+            let _ = silent.await;
+            self.silent = None;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 impl Server {
@@ -102,7 +169,7 @@ impl Server {
         std::fs::create_dir_all(dir.join("data"))?;
         embedded::write(&dir)?;
         let host = Host { name: "127.0.0.1".to_owned(), port: 0 };
-        let mut server = Self { host, program: program.clone(), settings: settings.clone(), dir, child: None };
+        let mut server = Self { host, program: program.clone(), settings: settings.clone(), dir, running: None };
         server.run().await?;
         Ok(server)
     }
@@ -112,7 +179,7 @@ impl Server {
         // Another process may take the port before the server does.
         for _ in 0..3 {
             self.host.port = TcpListener::bind((self.host.name.as_str(), 0))?.local_addr()?.port();
-            self.child = Some(self.command().spawn()?);
+            self.running = Some(Running::spawn(self.command())?);
             ended = None;
             let since = Instant::now();
             while since.elapsed() < STARTING && ended.is_none() {
@@ -122,7 +189,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 ended = self.ended();
             }
-            self.end();
+            self.end().await;
             if ended.is_none() {
                 break;
             }
@@ -131,7 +198,7 @@ impl Server {
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.as_mut()?.try_wait().ok()?
+        self.running.as_mut()?.child.try_wait().ok()?
     }
 
     /// What is to be known of a command that does not become a server.
@@ -177,8 +244,7 @@ impl Server {
                 command
             }
             Program::Shell(line) => {
-                let mut command = Command::new("sh");
-                command.arg("-c").arg(format!("exec {line}"));
+                let mut command = shell::shell(line);
                 command.env("CONFORM_LISTEN", listen).env("CONFORM_PORT", self.host.port.to_string());
                 command.env("CONFORM_DATA", data).env("CONFORM_SCRIPT", script).env("CONFORM_TEMPLATES", templates);
                 let settings: Vec<String> =
@@ -188,15 +254,14 @@ impl Server {
             }
         };
         let log = std::fs::File::create(self.dir.join("log"));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(log.map_or_else(|_| Stdio::null(), Stdio::from));
         command
     }
 
     /// Tells the server to stop as it is meant to.
     pub fn ask_to_stop(&self) {
-        if let Some(child) = &self.child {
-            let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        if let Some(running) = &self.running {
+            shell::signal(&running.child, "TERM");
         }
     }
 
@@ -204,19 +269,18 @@ impl Server {
     pub async fn restart(&mut self, at_once: bool) -> Result<(), StartError> {
         if !at_once {
             self.ask_to_stop();
-            let since = Instant::now();
-            while since.elapsed() < STARTING && self.child.is_some() && self.ended().is_none() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            if let Some(running) = &mut self.running {
+                let _ = timeout(STARTING, running.gone()).await;
             }
         }
-        self.end();
+        self.end().await;
         self.run().await
     }
 
-    fn end(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+    async fn end(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.kill();
+            let _ = timeout(GOING, running.gone()).await;
         }
     }
 
@@ -227,7 +291,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end();
+        self.running = None;
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
@@ -266,6 +330,18 @@ mod tests {
         assert!(told.len() < 5_000, "{} bytes", told.len());
     }
 
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let nobody = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, there.port()));
+        for (addresses, found) in
+            [(vec![nobody, there], true), (vec![there, nobody], true), (vec![nobody], false), (vec![], false)]
+        {
+            assert_eq!(connect_any(addresses.into_iter(), None).await.is_ok(), found);
+        }
+    }
+
     #[test]
     fn addresses_are_read() {
         let host = |name: &str, port| Ok(Host { name: name.to_owned(), port });
@@ -275,5 +351,10 @@ mod tests {
         assert!(address("https://example.org").is_err());
         assert!(address("http://example.org/other").is_err());
         assert!(address("http://").is_err());
+        for alone in
+            ["http://user@example.org", "http://:pw@example.org", "http://example.org?x", "http://example.org#x"]
+        {
+            assert!(address(alone).is_err(), "{alone}");
+        }
     }
 }

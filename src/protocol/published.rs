@@ -10,7 +10,9 @@ use jsonschema::{ErrorIterator, Validator};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{codec, schemas::BUNDLE, strict, violation::MAX_VIOLATIONS, violation::Rejection};
+use super::{
+    ServerFrame, ServerMessage, Status, codec, schemas::BUNDLE, strict, violation::MAX_VIOLATIONS, violation::Rejection,
+};
 
 /// Whether fields that the schema does not know are ignored, as a client must, or refused.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
@@ -44,8 +46,8 @@ pub fn server_types() -> impl Iterator<Item = &'static str> {
 /// Holds a frame of a server to the published schema and to what goes together in it (docs/PROTOCOL.md §3), and names
 /// everything that is wrong.
 pub fn check_server(text: &str, reading: Reading) -> Result<(), Rejection> {
-    // What the types accept, the schemas accept: a test holds them to that.
-    if codec::decode_server(text).is_ok() {
+    // What the types accept, the schemas accept: a test holds them to that. But for ids, of which they know more forms.
+    if codec::decode_server(text).is_ok_and(|frame| writes_ids(text, &frame)) {
         return Ok(());
     }
     if strict::too_deep(text) {
@@ -66,6 +68,20 @@ pub fn check_server(text: &str, reading: Reading) -> Result<(), Rejection> {
         return codec::decode_server(&frame.to_string()).map(drop);
     }
     Err(rejection)
+}
+
+/// Whether the ids of the frame stand there as they are usually written; otherwise the schema says whether they may.
+fn writes_ids(text: &str, frame: &ServerFrame) -> bool {
+    let other = match &frame.message {
+        ServerMessage::EventStream(_) => Some(frame.id),
+        ServerMessage::Status(status) => match &**status {
+            Status::Connected(connected) => Some(connected.data.client_id),
+            _ => None,
+        },
+        _ => None,
+    };
+    let times = |id: uuid::Uuid| text.matches(&format!("\"{id}\"")).count();
+    times(frame.id) > usize::from(other == Some(frame.id)) && other.is_none_or(|id| times(id) > 0)
 }
 
 /// What is wrong with a frame whose type, or whose payload's, does not exist.

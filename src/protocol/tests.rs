@@ -200,7 +200,18 @@ fn a_server_frame_does_not_contradict_itself() {
         r#"{{"worldName":"w","eventType":"world","event":{{"id":"{id}","type":"world","timestamp":"2026-01-15T10:00:00.000Z","sender":"world","senderType":"world","payload":{{"action":"world-reload"}}}}}}"#
     );
     assert_eq!(check("event_stream", seq, event.clone()), Ok(()));
-    assert_eq!(check("event_stream", none, event), refused("/seq"));
+    assert_eq!(check("event_stream", none, event.clone()), refused("/seq"));
+    assert_eq!(check("event_stream", r#""seq":7,"replyTo":"1","#, event.clone()), refused("/replyTo"));
+    // It says again what its frame says.
+    for (from, to, pointer) in [
+        ("1b12", "1b13", "/payload/event/id"),
+        ("00.000Z", "00.001Z", "/payload/event/timestamp"),
+        (r#""eventType":"world""#, r#""eventType":"message""#, "/payload/eventType"),
+        (r#""sender":"world""#, r#""sender":"system""#, "/payload/event/sender"),
+    ] {
+        assert!(event.contains(from), "{from}");
+        assert_eq!(check("event_stream", seq, event.replace(from, to)), refused(pointer));
+    }
     // Not every message can be durable.
     assert_eq!(check("pong", none, "{}".to_owned()), Ok(()));
     assert_eq!(check("pong", seq, "{}".to_owned()), refused(""));

@@ -276,6 +276,28 @@ fn something_else_is_a_clear_failure() {
     }
 }
 
+/// What starts a server may be a line of shell that does not become one. It is stopped, too, and waited for.
+#[cfg(unix)]
+#[test]
+fn a_server_ends_with_the_shell_that_started_it() {
+    let ports = std::env::temp_dir().join(format!("conform-ports-{}", std::process::id()));
+    let start = format!(
+        "cd / && echo $CONFORM_PORT >>{} && {} serve --listen $CONFORM_LISTEN --data-dir $CONFORM_DATA --log error \
+         --script $CONFORM_SCRIPT --templates $CONFORM_TEMPLATES $CONFORM_SETTINGS; echo it ended",
+        ports.display(),
+        env!("CARGO_BIN_EXE_agent-world")
+    );
+    let (code, text) = conform(&["--start", &start, "--only", "restart/acknowledged", "--only", "transport/binary"]);
+    assert_eq!(code, 0, "{text}");
+    let used = fs::read_to_string(&ports).unwrap();
+    fs::remove_file(&ports).unwrap();
+    assert!(used.lines().count() >= 3, "{used}");
+    for port in used.lines() {
+        let there = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap()));
+        assert!(there.is_err(), "a server is still there");
+    }
+}
+
 /// A file of one's own that is wrong is named by its path, before anything runs.
 #[test]
 fn a_scenario_that_is_wrong_is_told_with_its_file() {
@@ -332,8 +354,17 @@ fn baselines_skips_and_exit_codes() {
     let (code, text) = run(&["--only", "good", "--mutants", "--table", "/no/such/table"]);
     assert!(code == 2 && text.contains("--table: /no/such/table: No such file"), "{text}");
     assert_eq!(run(&["--baseline", &baseline("area/wrong#greeted // known\n")]).0, 0);
-    let (code, text) = run(&["--baseline", &baseline("area/wrong#greeted\narea/good#greeted\n")]);
+    assert_eq!(run(&["--baseline", &baseline("\u{feff}area/wrong\n")]).0, 0, "the scenario as a whole");
+    let junit = dir.join("junit.xml").display().to_string();
+    let (code, text) = run(&["--junit", &junit, "--baseline", &baseline("area/wrong#greeted\narea/good#greeted\n")]);
     assert!(code == 1 && text.contains("area/good#greeted stands in the baseline and does not fail"), "{text}");
+    let junit = fs::read_to_string(junit).unwrap();
+    assert!(
+        junit.contains(r#"tests="3" failures="1" skipped="1""#),
+        "what it shows is what the exit code says: {junit}"
+    );
+    let (code, text) = run(&["--baseline", &baseline("area/wrong#greeted\narea/good#none\n")]);
+    assert!(code == 1 && text.contains("area/good#none stands in the baseline, and there is no such check"), "{text}");
     // What exists and was not asked for says nothing; what does not exist is an error.
     let (code, text) = run(&["--only", "good", "--baseline", &baseline("area/wrong#greeted\n")]);
     assert_eq!(code, 0, "{text}");

@@ -54,6 +54,14 @@ fn every_violation_is_named_with_its_place() {
         (recorded("client", PONG), "client ", &[("/type", "enum"), ("", "additionalProperties")]),
         (recorded("server", PING), "server ", &[("/type", "enum")]),
         (PONG.replace("2026-01-15T10:00:00.000Z", "yesterday"), "server pong", &[("/timestamp", "format")]),
+        // An id is written in one way; capital letters are its schema's business.
+        (
+            PONG.replace("019bc0d1-7a12-7c3e-9f21-3a5d8c6e1b12", "019bc0d17a127c3e9f213a5d8c6e1b12"),
+            "server pong",
+            &[("/id", "format")],
+        ),
+        (PONG.replace("019bc0d1-", "urn:uuid:019bc0d1-"), "server pong", &[("/id", "format")]),
+        (PONG.replace("019bc0d1", "019BC0D1"), "server pong", &[]),
         (
             PONG.replace("pong", "status").replace("{}", r#"{"type":"new"}"#),
             "server status",
@@ -108,6 +116,10 @@ fn every_example_of_the_schemas_is_valid() {
             let mut frame = json!({"id": "019bc0d1-7a12-7c3e-9f21-3a5d8c6e1b12", "type": name, "payload": payload});
             if side == "server" {
                 frame["timestamp"] = json!("2026-01-15T10:00:00.000Z");
+                // An event says again what its frame says.
+                for field in ["id", "timestamp"].iter().filter(|_| name == "event_stream") {
+                    frame[field] = payload["event"][field].clone();
+                }
                 let whole = payload["complete"] == true || payload["content"] == "" || name == "event_stream";
                 if file["x-durable"] == true && whole {
                     frame["seq"] = json!(7);

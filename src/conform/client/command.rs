@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write,
+    fmt::Write,
     path::Path,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use super::{
     play::{Played, play},
     scenario::{self, Scenario},
 };
-use crate::conform::report::Verdict;
+use crate::conform::{command::print, report::Verdict};
 
 /// How many scenarios run at the same time.
 const WIDTH: usize = 3;
@@ -41,14 +41,6 @@ pub struct Asked<'o> {
 }
 
 pub async fn run(asked: &Asked<'_>) -> Result<Verdict, String> {
-    tokio::select! {
-        verdict = judge(asked) => verdict,
-        // Ctrl-C reaches no other group: the drivers end because they are dropped.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
-    }
-}
-
-async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
     let mut all = match asked.scenarios {
         Some(dir) => scenario::read(dir).map_err(|error| format!("--scenarios: {error}"))?,
         None => scenario::embedded()?,
@@ -59,10 +51,7 @@ async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
         return Err("no scenario has such a name; --list shows them".to_owned());
     }
     if asked.list {
-        for one in &all {
-            println!("{:<22} {}  [{}]", one.name, one.title, one.rules.join(" "));
-            one.checks().for_each(|check| println!("    {check}"));
-        }
+        print(&list(&all, asked.json)).map_err(|error| error.to_string())?;
         return Ok(Verdict::Passed);
     }
     if asked.mutants {
@@ -79,7 +68,7 @@ async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
         }
         played.push(one);
     }
-    report(asked, &played, since.elapsed());
+    print(&report(asked, &played, since.elapsed())).map_err(|error| error.to_string())?;
     if !played.iter().any(|one| one.connected) {
         return Err(NOBODY.to_owned());
     }
@@ -92,7 +81,22 @@ async fn judge(asked: &Asked<'_>) -> Result<Verdict, String> {
     })
 }
 
-fn report(asked: &Asked<'_>, played: &[Played], elapsed: Duration) {
+fn list(scenarios: &[Scenario], as_json: bool) -> String {
+    if as_json {
+        let one = |one: &Scenario| json!({"name": one.name, "title": one.title, "rules": one.rules, "checks": one.checks().collect::<Vec<_>>()});
+        return format!("{:#}\n", json!(scenarios.iter().map(one).collect::<Vec<_>>()));
+    }
+    let mut text = String::new();
+    for one in scenarios {
+        let _ = writeln!(text, "{:<22} {}  [{}]", one.name, one.title, one.rules.join(" "));
+        for check in one.checks() {
+            let _ = writeln!(text, "    {check}");
+        }
+    }
+    text
+}
+
+fn report(asked: &Asked<'_>, played: &[Played], elapsed: Duration) -> String {
     let held: usize = played.iter().map(|one| one.held.len()).sum();
     let passed = played.iter().filter(|one| one.result.is_ok()).count();
     if asked.json {
@@ -106,27 +110,34 @@ fn report(asked: &Asked<'_>, played: &[Played], elapsed: Duration) {
                    "conversation": if one.result.is_ok() { &[][..] } else { &one.told[..] }})
         };
         let all: Vec<_> = played.iter().map(one).collect();
-        println!("{}", json!({"passed": passed, "scenarios": all, "checks": held, "seconds": elapsed.as_secs_f64()}));
-        return;
+        let all = json!({"passed": passed, "scenarios": all, "checks": held, "seconds": elapsed.as_secs_f64()});
+        return format!("{all}\n");
     }
-    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
     for one in played {
         let told = match &one.result {
             Ok(()) => continue,
+            // A standing check does not name where it failed.
+            Err(Stop::Failed(check, reason)) if check.starts_with("standing#") => {
+                format!("✗ {}, {check}\n    {reason}", one.scenario)
+            }
             Err(Stop::Failed(check, reason)) => format!("✗ {check}\n    {reason}"),
             Err(Stop::Kit(reason)) => {
                 format!("✗ {}: a fault of the kit, not of the client\n    {reason}", one.scenario)
             }
         };
-        let _ = writeln!(out, "\n{told}\n    the conversation:");
-        one.told.iter().for_each(|line| drop(writeln!(out, "      {line}")));
+        let _ = writeln!(text, "\n{told}\n    the conversation:");
+        for line in &one.told {
+            let _ = writeln!(text, "      {line}");
+        }
     }
     let _ = writeln!(
-        out,
+        text,
         "\n{passed} of {} scenarios passed; {held} checks held; {:.1} s",
         played.len(),
         elapsed.as_secs_f64()
     );
+    text
 }
 
 /// Each broken client must fail the checks that stand beside it, and each check must be failed by one.
@@ -176,14 +187,15 @@ async fn prove(asked: &Asked<'_>, all: &[Scenario], whole: bool) -> Result<Verdi
         };
         wrong.push(format!("{mutant} must fail {check}, and fails {found}"));
     }
-    wrong.iter().for_each(|one| println!("✗ {one}"));
+    let mut text: String = wrong.iter().map(|one| format!("✗ {one}\n")).collect();
     let seconds = since.elapsed().as_secs_f64();
-    println!(
-        "{} broken clients, {} checks, {count} proofs, {} wrong; {seconds:.1} s",
-        table.len(),
-        known.len(),
+    let (broken, checks) = (table.len(), known.len());
+    let _ = writeln!(
+        text,
+        "{broken} broken clients, {checks} checks, {count} proofs, {} wrong; {seconds:.1} s",
         wrong.len()
     );
+    print(&text).map_err(|error| error.to_string())?;
     if count > 0 && !connected {
         return Err(NOBODY.to_owned());
     }
@@ -221,7 +233,8 @@ mod tests {
         for (command, how) in [
             ("true", "exit status: 0"),
             ("no-such-driver-anywhere", "exit status: 127"),
-            ("sh -c 'kill -KILL $$'", "signal: 9 (SIGKILL)"),
+            ("kill -KILL $$", "signal: 9 (SIGKILL)"),
+            ("sh -c 'exit 7'; exit 3", "exit status: 3"),
         ] {
             let played = play(&all[0], command, None, LONG).await;
             let told = format!("the driver ended ({how}) without connecting");

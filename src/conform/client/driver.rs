@@ -1,10 +1,8 @@
 //! [`Driver`]: the client under test, as a program. What it observes it says in lines of JSON on its standard output.
 
-#[cfg(unix)]
-use std::os::unix::process::CommandExt;
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +13,8 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout, timeout_at},
 };
+
+use crate::conform::shell;
 
 /// The most that is kept of what it writes to standard error, in bytes.
 const MAX_WORDS: usize = 64 * 1_024;
@@ -40,19 +40,16 @@ pub struct Driver {
 impl Driver {
     /// Starts it. `mutant`: what it is asked to do wrong.
     pub fn start(command: &str, url: &str, scenario: &str, mutant: Option<&str>) -> std::io::Result<Self> {
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &format!("exec {}", command.replace("{url}", url))])
+        let mut command = shell::shell(&command.replace("{url}", url));
+        command
             .env("CONFORM_URL", url)
             .env("CONFORM_SCENARIO", scenario)
             .env("CONFORM_BREAK", mutant.unwrap_or_default())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // A group of its own, so that what it starts can be ended with it.
-        #[cfg(unix)]
-        shell.process_group(0);
-        let mut child = shell.spawn()?;
+        shell::group(&mut command);
+        let mut child = command.spawn()?;
         let (said, lines) = mpsc::channel(1_024);
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || listen(out, &said));
@@ -105,19 +102,9 @@ impl Driver {
     }
 
     fn kill(&mut self) {
-        if std::mem::replace(&mut self.killed, true) {
-            return;
+        if !std::mem::replace(&mut self.killed, true) {
+            shell::end(&mut self.child);
         }
-        // The group has the number of its first process. Without the program `kill`, that one is ended alone.
-        #[cfg(unix)]
-        let _ = Command::new("kill")
-            .args(["-KILL", "--", &format!("-{}", self.child.id())])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
