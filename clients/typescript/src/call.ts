@@ -1,6 +1,7 @@
 import { AgentWorldError } from "./error.js";
 import { type UnknownMessage, readFrame } from "./frame.js";
 import type { Cursor, Problem, ServerMessage } from "./generated/protocol.js";
+import { ends } from "./limit.js";
 import { readEvents } from "./sse.js";
 
 /** Where requests go, and as whom. `client.server` is one. */
@@ -43,10 +44,12 @@ export class FrameStream implements AsyncIterable<ServerMessage | UnknownMessage
   cursor: Cursor | undefined;
   readonly #body: ReadableStream<Uint8Array> | null;
   readonly #over: () => void;
+  readonly #signal: AbortSignal;
 
   /** @internal */
-  constructor(response: Response, over: () => void) {
+  constructor(response: Response, over: () => void, signal: AbortSignal) {
     this.#over = over;
+    this.#signal = signal;
     this.token = response.headers.get("Agent-World-Token") ?? undefined;
     this.#body = response.body;
   }
@@ -59,6 +62,8 @@ export class FrameStream implements AsyncIterable<ServerMessage | UnknownMessage
         if (id !== undefined) this.cursor = id;
         if (frame !== undefined) yield frame;
       }
+    } catch (cause) {
+      throw failed(cause, this.#signal, "the stream broke off");
     } finally {
       this.#over();
     }
@@ -97,7 +102,7 @@ export function nothing(server: Server, call: Call, options?: CallOptions): Prom
 
 /** @internal */
 export function stream(server: Server, call: Call, options?: CallOptions): Promise<FrameStream> {
-  return send(server, call, options, (response, over) => Promise.resolve(new FrameStream(response, over)));
+  return send(server, call, options, (response, over, signal) => Promise.resolve(new FrameStream(response, over, signal)));
 }
 
 /** @internal A parameter that may hold slashes. */
@@ -109,7 +114,7 @@ async function send<Result>(
   server: Server,
   call: Call,
   options: CallOptions = {},
-  read: (response: Response, over: () => void) => Promise<Result>,
+  read: (response: Response, over: () => void, signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(call.query ?? {})) if (value !== undefined) query.set(name, String(value));
@@ -127,7 +132,7 @@ async function send<Result>(
   signal?.addEventListener("abort", abort, { once: true });
   const over = (): void => signal?.removeEventListener("abort", abort);
   const late = new AgentWorldError("TIMEOUT", `no answer within ${timeoutMs} ms`, { retryable: true });
-  const timer = timeoutMs > 0 ? setTimeout(() => controller.abort(late), timeoutMs) : undefined;
+  const timer = ends(timeoutMs) ? setTimeout(() => controller.abort(late), timeoutMs) : undefined;
   try {
     const response = await (server.fetch ?? fetch)(server.url.replace(/\/+$/, "") + call.path + search, {
       method: call.method,
@@ -136,18 +141,23 @@ async function send<Result>(
       signal: controller.signal,
     });
     if (!response.ok) throw await refusal(response);
-    const result = await read(response, over);
+    const result = await read(response, over, controller.signal);
     // A stream goes on, and can be aborted until its end.
     if (!(result instanceof FrameStream)) over();
     return result;
   } catch (cause) {
     over();
-    if (cause instanceof AgentWorldError) throw cause;
-    if (controller.signal.aborted) throw controller.signal.reason;
-    throw new AgentWorldError("NETWORK", `cannot reach the server: ${String(cause)}`, { retryable: true, cause });
+    throw failed(cause, controller.signal, "cannot reach the server");
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What the caller is told: an error of this client, or the reason of whoever aborted. */
+function failed(cause: unknown, signal: AbortSignal, what: string): unknown {
+  if (cause instanceof AgentWorldError) return cause;
+  if (signal.aborted) return signal.reason;
+  return new AgentWorldError("NETWORK", `${what}: ${String(cause)}`, { retryable: true, cause });
 }
 
 async function refusal(response: Response): Promise<AgentWorldError> {

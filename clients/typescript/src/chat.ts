@@ -2,6 +2,7 @@ import { AgentWorldError } from "./error.js";
 import type { Cancelled, MessageAccepted } from "./generated/protocol.js";
 import { Pulse } from "./pulse.js";
 import type { Reply } from "./reply.js";
+import type { RequestOptions } from "./requests.js";
 import type { Root } from "./roots.js";
 
 /**
@@ -12,7 +13,7 @@ import type { Root } from "./roots.js";
 export class Chat implements AsyncIterable<Reply> {
   /** Settles when the message is stored: with its id, and the agents that it woke. */
   readonly accepted: Promise<MessageAccepted>;
-  readonly #cancel: (answer: MessageAccepted) => Promise<Cancelled>;
+  readonly #cancel: (answer: MessageAccepted, options?: RequestOptions) => Promise<Cancelled>;
   #over: (() => void) | undefined;
   readonly #pulse = new Pulse();
   #root: Root | undefined;
@@ -23,7 +24,11 @@ export class Chat implements AsyncIterable<Reply> {
   #failure: { reason: unknown } | undefined;
 
   /** @internal `over` is called once, when it is settled or has failed. */
-  constructor(accepted: Promise<MessageAccepted>, cancel: (answer: MessageAccepted) => Promise<Cancelled>, over?: () => void) {
+  constructor(
+    accepted: Promise<MessageAccepted>,
+    cancel: (answer: MessageAccepted, options?: RequestOptions) => Promise<Cancelled>,
+    over?: () => void,
+  ) {
     this.accepted = accepted;
     this.#cancel = cancel;
     this.#over = over;
@@ -39,8 +44,8 @@ export class Chat implements AsyncIterable<Reply> {
    * Ends every running and waiting reply of this question; each running one ends with `cancelled` and its text so
    * far, and the iteration ends by itself.
    */
-  async cancel(): Promise<Cancelled> {
-    return this.#cancel(await this.accepted);
+  async cancel(options?: RequestOptions): Promise<Cancelled> {
+    return this.#cancel(await this.accepted, options);
   }
 
   /** Waits for the end of the question, and gives its replies in the order in which they began. */

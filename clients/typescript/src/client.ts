@@ -3,7 +3,7 @@ import { Emitter } from "./emitter.js";
 import { AgentWorldError } from "./error.js";
 import type { UnknownMessage } from "./frame.js";
 import type { ClientPayloads, Replies, ServerMessage, WorldSelect } from "./generated/protocol.js";
-import { type RequestOptions, Requests } from "./requests.js";
+import { type RequestOptions, Requests, askedBy } from "./requests.js";
 import { httpUrl } from "./socket.js";
 import { SelectedWorld } from "./world.js";
 
@@ -197,6 +197,8 @@ export class Client extends Emitter<ClientEvents> {
       case "chat_response":
         return this.#world?.take(frame);
       case "error":
+        // Nobody waits for this refusal any more; only that of a subscription says that there is none now.
+        if (frame.replyTo !== undefined && askedBy(frame.replyTo) !== "event_subscribe") return;
         return this.#fault(AgentWorldError.of(frame.payload));
       case "world_selected":
         return this.#astray();

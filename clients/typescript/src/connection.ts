@@ -2,6 +2,7 @@ import { type ReconnectOptions, backoff } from "./backoff.js";
 import { AgentWorldError } from "./error.js";
 import { type UnknownMessage, readFrame } from "./frame.js";
 import { CLOSE_CODES, PROTOCOL, type ServerMessage } from "./generated/protocol.js";
+import { ends } from "./limit.js";
 import { type WebSocketConstructor, type WebSocketLike, webSocketUrl } from "./socket.js";
 
 /** What an app can show of its connection. */
@@ -24,11 +25,11 @@ export interface ConnectionOptions {
   WebSocket?: WebSocketConstructor | undefined;
   /** How to come back after the connection was lost; false: not at all. */
   reconnect?: ReconnectOptions | false | undefined;
-  /** How long one attempt to connect may take, in milliseconds. Default 10,000. */
+  /** How long one attempt to connect may take, in milliseconds; 0: without end. Default 10,000. */
   connectTimeoutMs?: number | undefined;
   /** The silence after which the server is asked whether it is there, in milliseconds; 0: never. Default 25,000. */
   pingIntervalMs?: number | undefined;
-  /** How long that answer may take before the connection counts as lost, in milliseconds. Default 10,000. */
+  /** How long that answer may take before the connection counts as lost, in milliseconds; 0: without end. Default 10,000. */
   pongTimeoutMs?: number | undefined;
 }
 
@@ -58,6 +59,8 @@ export interface WireFrame {
 
 /** The id of the pings that the connection sends for itself. */
 const HEARTBEAT = "heartbeat";
+/** How long a peer has to say goodbye, in milliseconds, where its socket can do without. */
+const GOODBYE_MS = 3_000;
 
 /** One WebSocket after the other, for as long as the server may be reached. Frames are none of its business. */
 export class Connection {
@@ -102,11 +105,20 @@ export class Connection {
     }
     this.#socket = socket;
     let failure = "";
+    let opened = false;
     const own = <T>(handle: (event: T) => void) => (event: T) => {
       if (this.#socket === socket) handle(event);
     };
     socket.addEventListener("message", own((event: { data: unknown }) => this.#hear(String(event.data))));
-    socket.addEventListener("error", own((event: { message?: unknown }) => (failure = String(event.message ?? ""))));
+    socket.addEventListener("open", () => (opened = true));
+    socket.addEventListener(
+      "error",
+      own((event: { message?: unknown }) => {
+        failure = String(event.message ?? "");
+        // The WebSocket of Node 22 does not close after a handshake that failed; others do, before the timer.
+        if (!opened) setTimeout(own(() => this.#lost(1006, failure)), 0);
+      }),
+    );
     socket.addEventListener(
       "close",
       own(({ code, reason }: { code: number; reason: string }) => {
@@ -115,7 +127,10 @@ export class Connection {
         if (this.#socket === socket) this.#lost(code, reason || failure);
       }),
     );
-    this.#wait(this.#options.connectTimeoutMs ?? 10_000, () => {
+    const { connectTimeoutMs = 10_000 } = this.#options;
+    clearTimeout(this.#timer);
+    if (!ends(connectTimeoutMs)) return;
+    this.#wait(connectTimeoutMs, () => {
       this.drop(new AgentWorldError("TIMEOUT", "the server did not answer in time", { retryable: true }));
     });
   }
@@ -229,10 +244,10 @@ export class Connection {
   #listen(): void {
     const { pingIntervalMs = 25_000, pongTimeoutMs = 10_000 } = this.#options;
     clearTimeout(this.#timer);
-    if (pingIntervalMs <= 0) return;
+    if (!ends(pingIntervalMs)) return;
     this.#wait(pingIntervalMs, () => {
       this.send(JSON.stringify({ id: HEARTBEAT, type: "ping" }));
-      if (this.#socket === undefined) return;
+      if (this.#socket === undefined || !ends(pongTimeoutMs)) return;
       this.#wait(pongTimeoutMs, () => {
         this.drop(new AgentWorldError("TIMEOUT", "the server does not answer any more", { retryable: true }));
       });
@@ -250,6 +265,10 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.close(1000);
+    if (socket?.terminate === undefined) return;
+    // A peer that does not answer would keep the program alive.
+    const patience = setTimeout(() => socket.terminate?.(), GOODBYE_MS);
+    socket.addEventListener("close", () => clearTimeout(patience));
   }
 
   #lost(closeCode: number, reason: string): void {

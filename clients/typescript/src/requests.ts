@@ -1,6 +1,7 @@
 import { AgentWorldError } from "./error.js";
 import type { UnknownMessage } from "./frame.js";
 import { type ClientPayloads, REQUESTS, type Replies, type ServerMessage } from "./generated/protocol.js";
+import { ends } from "./limit.js";
 
 /** How a single request is made. */
 export interface RequestOptions {
@@ -77,7 +78,7 @@ export class Requests {
         if (!keepWhenSent || pending.sent === 0) settle(() => reject(signal?.reason));
       };
       const timer =
-        timeoutMs > 0 && timeoutMs < 2 ** 31
+        ends(timeoutMs)
           ? setTimeout(() => {
               const message = `no answer to ${type} within ${timeoutMs} ms`;
               settle(() => reject(new AgentWorldError("TIMEOUT", message, { retryable: true })));
@@ -166,6 +167,11 @@ export class Requests {
     if (pending.renew !== null) pending.text = pending.renew();
     this.#send(pending.text);
   }
+}
+
+/** What the request with this id, one of `Requests`, was for. */
+export function askedBy(id: string): string {
+  return id.slice(0, id.lastIndexOf("-"));
 }
 
 /** Random, and hard to guess where the platform can; `randomUUID` is not there on pages without TLS. */

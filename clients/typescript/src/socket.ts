@@ -13,11 +13,15 @@ export interface WebSocketConstructor {
   new (url: string, protocols: string[]): WebSocketLike;
 }
 
-/** The WebSocket address of a server: `http://localhost:3001` is `ws://localhost:3001/ws`. */
+/**
+ * The WebSocket address of a server: `http://localhost:3001` is `ws://localhost:3001/ws`, and behind a proxy
+ * `https://example.org/agents` is `wss://example.org/agents/ws`.
+ */
 export function webSocketUrl(url: string): string {
   const parsed = new URL(url);
+  const path = parsed.pathname.replace(/\/+$/, "");
+  if (path === "" || (/^http/.test(parsed.protocol) && !path.endsWith("/ws"))) parsed.pathname = `${path}/ws`;
   parsed.protocol = parsed.protocol.replace(/^http/, "ws");
-  if (parsed.pathname === "/") parsed.pathname = "/ws";
   return parsed.href;
 }
 
@@ -25,6 +29,6 @@ export function webSocketUrl(url: string): string {
 export function httpUrl(url: string): string {
   const parsed = new URL(url);
   parsed.protocol = parsed.protocol.replace(/^ws/, "http");
-  if (parsed.pathname === "/ws") parsed.pathname = "/";
+  parsed.pathname = parsed.pathname.replace(/\/ws$/, "/");
   return parsed.href;
 }

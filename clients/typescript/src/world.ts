@@ -306,10 +306,11 @@ export class SelectedWorld extends Emitter<WorldEvents> {
       options.signal?.removeEventListener("abort", abort);
       this.#roots.close(chat);
     };
-    const chat: Chat = new Chat(accepted, (answer) => this.cancel(rootId ?? answer.messageId), over);
+    const chat: Chat = new Chat(accepted, (answer, how) => this.cancel(rootId ?? answer.messageId, how), over);
     this.#roots.open(chat);
-    // Nobody waits for this cancellation; when it fails, the chat goes on or has failed by itself.
-    const abort = (): void => void chat.cancel().catch(() => {});
+    // Nobody waits for this cancellation, so that it may take as long as the connection is away; when it fails, the chat
+    // goes on or has failed by itself.
+    const abort = (): void => void chat.cancel({ timeoutMs: 0 }).catch(() => {});
     options.signal?.addEventListener("abort", abort, { once: true });
     return chat;
   }

@@ -84,6 +84,21 @@ test("what was not sent is not sent", async (t) => {
   assert.deepEqual(said, ["Hello", "ada heard: Hello"]);
 });
 
+test("a chat that is aborted while the connection is away is cancelled when it is back, however long that takes", async (t) => {
+  const server = await startServer(t);
+  const proxy = await startProxy(t, server);
+  const { client, world } = await selected(t, { url: proxy.url, requestTimeoutMs: 100 }, "solo");
+  const controller = new AbortController();
+  const chat = world.chat("HANG", { signal: controller.signal });
+  await next(world, "reply");
+  proxy.refusing = true;
+  proxy.cut();
+  controller.abort();
+  assert.equal(await refusal(client.ping()), "TIMEOUT", "what is waited for is given up");
+  proxy.refusing = false;
+  assert.deepEqual((await chat.settled()).map(({ finishReason }) => finishReason), ["cancelled"]);
+});
+
 test("connecting can be aborted, and times out", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { type TestContext, mock, test } from "node:test";
 import { type Client, type SelectedWorld, connect } from "agent-world-client";
-import { becomes, quick, refusal } from "./support/client.js";
+import { becomes, next, quick, refusal } from "./support/client.js";
 import { type Asked, type Line, played, puppet, says } from "./support/puppet.js";
+import { within } from "./support/server.js";
 
 /** What is told of messages and states from here on. */
 function told(client: Client, world?: SelectedWorld): string[] {
@@ -96,4 +97,60 @@ test("connecting that is aborted by who hears that it begins does not begin", as
   const onState = (): void => controller.abort(new Error("no"));
   await assert.rejects(connect({ url: "http://localhost:1", WebSocket, signal: controller.signal, onState }), /no/);
   assert.equal(lines.length, 0);
+});
+
+test("a handshake that fails without a close, as in Node 22, is a failure at once", async () => {
+  class Refused {
+    readonly #listeners: (() => void)[] = [];
+    constructor() {
+      setImmediate(() => this.#listeners.forEach((listener) => listener()));
+    }
+    addEventListener(type: string, listener: (event: any) => void): void {
+      if (type === "error") this.#listeners.push(() => listener({ message: "refused" }));
+    }
+    send(): void {}
+    close(): void {}
+  }
+  const options = { url: "http://localhost:1", WebSocket: Refused, reconnect: false, connectTimeoutMs: Infinity } as const;
+  await assert.rejects(within(10, "the failure", connect(options)), { code: "NETWORK", message: /refused/ });
+});
+
+test("a refusal that nobody waits for any more changes nothing", async (t) => {
+  const { client, world, lines } = await played(t, (line, asked) => {
+    if (asked.type === "world_select") line.say(says.selected(asked));
+    else if (asked.type === "agent_update") setTimeout(() => line.say(says.error("AGENT_NOT_FOUND", asked)), 20);
+  });
+  const heard = told(client, world);
+  client.on("error", ({ code }) => heard.push(code));
+  assert.equal(await refusal(world.updateAgent("nobody", { temperature: 1 }, { timeoutMs: 1 })), "TIMEOUT");
+  const late = next(client, "frame", ({ text }) => text.includes("AGENT_NOT_FOUND"));
+  await late;
+  await client.ping();
+  assert.deepEqual([heard, lines.length], [[], 1]);
+});
+
+test("a peer that does not say goodbye is left, where the socket can do that", async (t) => {
+  const wait = stopTime(t);
+  const { WebSocket, lines } = puppet(() => {});
+  let left = 0;
+  class Deaf extends WebSocket {
+    override terminate(): void {
+      left += 1;
+    }
+  }
+  const client = await connect({ url: "http://localhost:1", WebSocket: Deaf });
+  client.close();
+  assert.deepEqual([lines[0]!.isClosed, left], [true, 0]);
+  wait();
+  assert.equal(left, 1);
+});
+
+test("intervals without end have none", async (t) => {
+  for (const ms of [Infinity, 0]) {
+    const options = { connectTimeoutMs: ms, pingIntervalMs: ms, pongTimeoutMs: ms };
+    const { client, lines } = await played(t, (line, asked) => line.say(says.selected(asked)), options);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await client.ping();
+    assert.deepEqual(lines[0]!.asked.map(({ type }) => type), ["world_select", "ping"]);
+  }
 });

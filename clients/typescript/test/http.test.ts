@@ -124,6 +124,23 @@ test("a chat without a token brings one, and ends when its request is aborted", 
   }
 });
 
+test("a stream that breaks off is a typed error, and says where to go on", async (t) => {
+  const event = `id: ${"a".repeat(16)}:7\ndata: {"type":"pong"}\n\n`;
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.write(event, () => setImmediate(() => response.destroy()));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const stream = await http.chat({ url }, { worldName: "solo", body: { message: "Hello" } });
+  const broken = (await (async () => {
+    for await (const _ of stream);
+  })().catch((error: unknown) => error)) as AgentWorldError;
+  assert.ok(broken instanceof AgentWorldError, String(broken));
+  assert.deepEqual([broken.code, broken.retryable, stream.cursor], ["NETWORK", true, `${"a".repeat(16)}:7`]);
+});
+
 test("time-outs, lost servers and foreign servers are typed errors, too", async (t) => {
   const answers: Record<string, string> = { "/health": "<html>", "/worlds": "never" };
   const server = createServer((request, response) => {
@@ -143,6 +160,9 @@ test("time-outs, lost servers and foreign servers are typed errors, too", async 
   server.closeAllConnections();
   server.close();
   assert.equal(await refusal(http.getHealth({ url })), "NETWORK");
+  for (const timeoutMs of [Infinity, 2 ** 31, 0]) {
+    assert.equal(await refusal(http.getHealth({ url }, { timeoutMs })), "NETWORK", `${timeoutMs} is no end`);
+  }
   const own = await http.getHealth({ url, fetch: async () => new Response('{"status":"ok"}') });
   assert.equal(own.status, "ok");
 });

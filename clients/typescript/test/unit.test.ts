@@ -29,7 +29,10 @@ test("addresses: of the WebSocket and of HTTP", () => {
     ["http://localhost:3001", "ws://localhost:3001/ws", "http://localhost:3001/"],
     ["https://a.example/", "wss://a.example/ws", "https://a.example/"],
     ["ws://localhost:3001/ws", "ws://localhost:3001/ws", "http://localhost:3001/"],
-    ["wss://a.example/chat/ws", "wss://a.example/chat/ws", "https://a.example/chat/ws"],
+    ["wss://a.example/chat/ws", "wss://a.example/chat/ws", "https://a.example/chat/"],
+    ["https://a.example/agents", "wss://a.example/agents/ws", "https://a.example/agents"],
+    ["https://a.example/agents/", "wss://a.example/agents/ws", "https://a.example/agents/"],
+    ["http://a.example/ws", "ws://a.example/ws", "http://a.example/"],
   ]) {
     assert.equal(webSocketUrl(given!), ws);
     assert.equal(httpUrl(given!), http);
