@@ -87,6 +87,10 @@ fn server_messages() {
             if file.json["x-durable"] == json!(true) && !is_delta {
                 frame["seq"] = json!(7);
             }
+            // An event says again what its frame says.
+            for field in ["id", "timestamp"].iter().filter(|_| payload["event"].is_object()) {
+                frame[field] = payload["event"][field].clone();
+            }
             frame
         };
         for payload in examples(file) {
