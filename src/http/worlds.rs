@@ -42,12 +42,23 @@ impl Http {
     ) -> Result<(World, bool), Failure> {
         let caller = self.require_writer(context).await?;
         let CreateWorldBody { template_name, persistent, title } = body;
-        let wanted = Wanted { name: &name, template: &template_name, persistent, title };
-        let (entered, created) = self.app.worlds.open_or_create(caller.user.as_str(), wanted).await?;
-        if persistent {
-            self.app.worlds.keep(&entered.cell).await?;
+        loop {
+            let wanted = Wanted { name: &name, template: &template_name, persistent, title: title.clone() };
+            let (entered, created) = self.app.worlds.open_or_create(caller.user.as_str(), wanted).await?;
+            match self.keep_and_show(&entered.cell, persistent).await {
+                Ok(world) => return Ok((world, created)),
+                // It was deleted since: then it is made anew.
+                Err(_) if entered.cell.is_gone() => {}
+                Err(failure) => return Err(failure),
+            }
         }
-        Ok((world(&entered.cell).await?, created))
+    }
+
+    async fn keep_and_show(&self, cell: &WorldCell, persistent: bool) -> Result<World, Failure> {
+        if persistent {
+            self.app.worlds.keep(cell).await?;
+        }
+        world(cell).await
     }
 
     /// The caller's world of that name, else the template of that name.
