@@ -41,7 +41,7 @@ pub mod target;
 pub mod value;
 mod watch;
 
-pub mod command;
+mod command;
 
 pub use command::{Options, run};
 pub use tamper::{broken, ways};
