@@ -19,11 +19,10 @@ pub fn group(command: &mut Command) {
     let _ = command;
 }
 
-/// Signals the group of this process. Without the program `kill`, nothing happens.
+/// Signals the group of this process.
 pub fn signal(child: &Child, name: &str) {
-    // The group has the number of its first process.
-    let _ = Command::new("kill")
-        .args([format!("-{name}"), "--".to_owned(), format!("-{}", child.id())])
+    // The group has the number of its first process. Every shell can signal; a program that can is not everywhere.
+    let _ = shell(&format!("kill -s {name} -- -{}", child.id()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -6,12 +6,12 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    thread::JoinHandle,
     time::Duration,
 };
 
 use tokio::{
     net::{TcpSocket, TcpStream},
-    sync::oneshot,
     time::{Instant, timeout},
 };
 
@@ -20,6 +20,8 @@ use super::{embedded, shell};
 const STARTING: Duration = Duration::from_secs(30);
 /// How long killed processes may take to be gone. Only what left the group can take longer.
 const GOING: Duration = Duration::from_secs(2);
+/// How often it is looked whether they are.
+const LOOK: Duration = Duration::from_millis(5);
 /// The most that is told of what a server wrote that does not start, in bytes and in lines.
 const LAST_WORDS: (u64, usize) = (4 * 1_024, 20);
 
@@ -118,8 +120,8 @@ pub struct Server {
 /// What was started: the process, and all that it started itself.
 struct Running {
     child: Child,
-    /// Ends when nobody can write to its standard output any more: a shell ends sooner than the server that it runs.
-    silent: Option<oneshot::Receiver<()>>,
+    /// Reads its standard output, until nobody can write there any more: a shell ends sooner than the server that it runs.
+    listening: Option<JoinHandle<()>>,
     killed: bool,
 }
 
@@ -127,15 +129,12 @@ impl Running {
     fn spawn(mut command: Command) -> io::Result<Self> {
         shell::group(&mut command);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let silent = child.stdout.take().map(|mut out| {
-            let (speaking, silent) = oneshot::channel();
+        let listening = child.stdout.take().map(|mut out| {
             std::thread::spawn(move || {
                 let _ = io::copy(&mut out, &mut io::sink());
-                let _ = speaking.send(());
-            });
-            silent
+            })
         });
-        Ok(Self { child, silent, killed: false })
+        Ok(Self { child, listening, killed: false })
     }
 
     fn kill(&mut self) {
@@ -144,21 +143,29 @@ impl Running {
         }
     }
 
+    fn is_gone(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None)) && self.listening.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Waits until all of it is gone.
     async fn gone(&mut self) {
-        while matches!(self.child.try_wait(), Ok(None)) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        if let Some(silent) = &mut self.silent {
-            let _ = silent.await;
-            self.silent = None;
+        while !self.is_gone() {
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
 
 impl Drop for Running {
+    /// Afterwards its port is free, and nothing writes into its folder.
     fn drop(&mut self) {
+        if self.killed {
+            return;
+        }
         self.kill();
+        let since = Instant::now();
+        while !self.is_gone() && since.elapsed() < GOING {
+            std::thread::sleep(LOOK);
+        }
     }
 }
 
