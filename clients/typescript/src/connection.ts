@@ -128,9 +128,7 @@ export class Connection {
       }),
     );
     const { connectTimeoutMs = 10_000 } = this.#options;
-    clearTimeout(this.#timer);
-    if (!ends(connectTimeoutMs)) return;
-    this.#wait(connectTimeoutMs, () => {
+    this.#give(connectTimeoutMs, () => {
       this.drop(new AgentWorldError("TIMEOUT", "the server did not answer in time", { retryable: true }));
     });
   }
@@ -243,15 +241,19 @@ export class Connection {
   /** Each sign of life puts off the ping; each ping that is not answered ends the connection. */
   #listen(): void {
     const { pingIntervalMs = 25_000, pongTimeoutMs = 10_000 } = this.#options;
-    clearTimeout(this.#timer);
-    if (!ends(pingIntervalMs)) return;
-    this.#wait(pingIntervalMs, () => {
+    this.#give(pingIntervalMs, () => {
       this.send(JSON.stringify({ id: HEARTBEAT, type: "ping" }));
-      if (this.#socket === undefined || !ends(pongTimeoutMs)) return;
-      this.#wait(pongTimeoutMs, () => {
+      if (this.#socket === undefined) return;
+      this.#give(pongTimeoutMs, () => {
         this.drop(new AgentWorldError("TIMEOUT", "the server does not answer any more", { retryable: true }));
       });
     });
+  }
+
+  /** Gives the other side so long, or as long as it likes; instead of what was waited for before. */
+  #give(limitMs: number, then: () => void): void {
+    clearTimeout(this.#timer);
+    if (ends(limitMs)) this.#timer = setTimeout(then, limitMs);
   }
 
   #wait(delayMs: number, then: () => void): void {
