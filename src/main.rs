@@ -185,19 +185,18 @@ fn run_chat(arguments: &ArgMatches) -> Outcome {
 
 /// Its exit code says how it ended: 1 something failed, 2 nothing could be tested, 3 something was skipped.
 fn run_conform(arguments: &ArgMatches) -> ExitCode {
-    let options = conform::Options::from_arg_matches(arguments);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match (options, runtime) {
-        (Ok(options), Ok(runtime)) => ExitCode::from(runtime.block_on(conform::run(options))),
-        (Err(error), _) => {
-            eprintln!("agent-world: {error}");
-            ExitCode::from(2)
-        }
-        (_, Err(error)) => {
-            eprintln!("agent-world: {error}");
-            ExitCode::from(2)
-        }
-    }
+    let run = || -> Result<u8, Box<dyn std::error::Error>> {
+        let options = conform::Options::from_arg_matches(arguments)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut signals = Signals::listen()?;
+            Ok(conform::run(options, signals.next()).await)
+        })
+    };
+    ExitCode::from(run().unwrap_or_else(|error| {
+        eprintln!("agent-world: {error}");
+        2
+    }))
 }
 
 fn run_copying(arguments: &ArgMatches, copy: impl FnOnce(&Path, &Path) -> Result<(), sqlite::BackupError>) -> Outcome {

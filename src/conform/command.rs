@@ -104,12 +104,13 @@ fn of<'p>(option: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> Unu
     move |error| Unusable::File { option, path: path.to_owned(), error }
 }
 
-/// Runs the kit; returns its exit code: 0 all passed, 1 something failed, 2 nothing could be tested, 3 skips.
-pub async fn run(options: Options) -> u8 {
+/// Runs the kit until it is interrupted; returns its exit code: 0 all passed, 1 something failed, 2 nothing could be
+/// tested, 3 skips.
+pub async fn run(options: Options, interrupted: impl Future<Output = ()>) -> u8 {
     let outcome = tokio::select! {
         outcome = conform(options) => outcome,
         // It reaches no other process group: what was started ends because it is dropped.
-        () = interrupted() => Err(Unusable::Usage("interrupted".to_owned())),
+        () = interrupted => Err(Unusable::Usage("interrupted".to_owned())),
     };
     match outcome {
         Ok(verdict) => verdict as u8,
@@ -118,21 +119,6 @@ pub async fn run(options: Options) -> u8 {
             Verdict::Unusable as u8
         }
     }
-}
-
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 async fn conform(options: Options) -> Result<Verdict, Unusable> {

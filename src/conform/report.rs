@@ -167,17 +167,9 @@ impl Report<'_> {
         let title = self.scenarios.iter().find(|one| one.name == played.scenario).map_or("", |one| &one.title);
         let mark = if self.compared.expects(&played.scenario) { " (as the baseline says)" } else { "" };
         let name = failure.check.as_deref().unwrap_or(&played.scenario);
-        let _ = writeln!(text, "\n✗ {name}{mark}\n    {title}\n    at step {}", failure.step);
-        for line in failure.text.lines() {
+        let _ = writeln!(text, "\n✗ {name}{mark}\n    {title}");
+        for line in failure.words().lines() {
             let _ = writeln!(text, "    {line}");
-        }
-        for (check, what) in &failure.also {
-            let _ = writeln!(text, "    and {check}: {}", what.replace('\n', "\n      "));
-        }
-        for (check, what) in &failure.standing {
-            let about =
-                super::standing::STANDING.iter().find(|(name, ..)| name == check).map_or("", |(_, about, _)| about);
-            let _ = writeln!(text, "    standing/{check}: {}\n      always: {about}", what.replace('\n', "\n      "));
         }
         for rule in &failure.rules {
             let _ = writeln!(text, "    [{rule}] {}", rules().get(rule).map_or("", String::as_str));

@@ -16,7 +16,7 @@ use super::{
     play::Player,
     scenario::Scenario,
     stage::{Stage, Stop, Touched},
-    standing::fault,
+    standing::{STANDING, fault},
     target::{Host, Program, Server},
 };
 
@@ -53,12 +53,17 @@ impl Failure {
         own.chain(whole.then(|| scenario.to_owned())).collect()
     }
 
-    /// Everything that it has to say, but for the conversation.
+    /// Everything that it has to say, but for the rules and the conversation. What belongs to a line is indented.
     pub fn words(&self) -> String {
         let mut words = vec![format!("at step {}", self.step)];
         words.extend((!self.text.is_empty()).then(|| self.text.clone()));
-        words.extend(self.also.iter().map(|(check, text)| format!("and {check}: {text}")));
-        words.extend(self.standing.iter().map(|(check, text)| format!("standing/{check}: {text}")));
+        for (check, text) in &self.also {
+            words.push(format!("and {check}: {}", text.replace('\n', "\n  ")));
+        }
+        for (check, text) in &self.standing {
+            let about = STANDING.iter().find(|(name, ..)| name == check).map_or("", |(_, about, _)| about);
+            words.push(format!("standing/{check}: {}\n  always: {about}", text.replace('\n', "\n  ")));
+        }
         words.join("\n")
     }
 
