@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{
-    ServerFrame, ServerMessage, Status, codec, schemas::BUNDLE, strict, violation::MAX_VIOLATIONS, violation::Rejection,
+    ServerFrame, ServerMessage, Status, Timestamp, codec, schemas::BUNDLE, strict, violation::MAX_VIOLATIONS,
+    violation::Rejection,
 };
 
 /// Whether fields that the schema does not know are ignored, as a client must, or refused.
@@ -132,6 +133,8 @@ impl Published {
             let mut schema = if reading == Reading::Open { self.open.clone() } else { self.closed.clone() };
             schema["$ref"] = json!(format!("#/$defs/{name}"));
             let options = jsonschema::options().should_validate_formats(true).offline();
+            // RFC 3339 has many forms of a time, the protocol one (R2.7).
+            let options = options.with_format("date-time", |text: &str| text.parse::<Timestamp>().is_ok());
             let validator = options.build(&schema);
             let validator = validator.unwrap_or_else(|error| unreachable!("a published schema compiles: {error}"));
             Arc::new(Compiled { schema, validator })

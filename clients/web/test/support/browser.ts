@@ -69,7 +69,7 @@ export class Visitor {
 
   async open(hash = ""): Promise<Page> {
     const page = await this.context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(45_000);
     await page.goto(`${this.#origin}/${hash}`);
     return page;
   }

@@ -33,7 +33,7 @@ export function replies(page: Page, agent: string): Locator {
 }
 
 /** Waits until nobody is at it. */
-export async function settled(page: Page, timeout = 20_000): Promise<void> {
+export async function settled(page: Page, timeout = 45_000): Promise<void> {
   await page.locator("form.say button.stop").waitFor({ state: "detached", timeout });
   // What came last is drawn with the next picture.
   await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
