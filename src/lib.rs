@@ -13,6 +13,8 @@
 //! [`Server`] puts it together; `main.rs` is the command line. docs/ARCHITECTURE.md follows a frame through all of it.
 
 #![forbid(unsafe_code)]
+// The pages of modules are for those who read the source, too.
+#![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::todo, clippy::dbg_macro))]
 
 pub mod config;

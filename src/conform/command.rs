@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     baseline, client, embedded,
     greeting::greet,
+    host::address,
     junit::junit,
     mutant::mutants,
     proof::prove,
@@ -21,7 +22,7 @@ use super::{
     run::{Outcome, Played, Target, play_all},
     scenario::Scenario,
     tamper::tampers,
-    target::{Program, Server, StartError, address},
+    target::{Program, Server, StartError},
 };
 
 /// How many scenarios run at the same time.
@@ -54,7 +55,7 @@ pub struct Options {
     /// Print the kit's script, which the server under test must play
     #[arg(long)]
     pub script: bool,
-    /// Scenarios of one's own, <area>/<name>.json in this folder, instead of those of the kit
+    /// Scenarios of one's own, as area/name.json in this folder, instead of those of the kit
     #[arg(long, value_name = "DIR")]
     pub scenarios: Option<PathBuf>,
     /// Scenarios that this server cannot run are no failure

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
-use super::{command::Unusable, target::Host};
+use super::{command::Unusable, host::Host};
 
 /// As long at least it may take, however short the limit of a step is.
 const PATIENCE: Duration = Duration::from_secs(10);

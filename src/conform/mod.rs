@@ -4,8 +4,8 @@
 //! - [`scenario`]: what a file says; [`reading`], by its schema's [`definitions`]; [`frame`], [`pattern`], [`value`]: what it expects.
 //! - [`stage`]: the choke point. Every frame and body, in both directions, is held against the [`published`] schemas
 //!   and the [`standing`] checks there. [`peer`] is one connection below it.
-//! - [`play`], [`connect`], [`watch`] and [`request`]: a scenario's steps; [`run`]: many scenarios side by side, against a
-//!   [`target`]. [`greeting`] looks at that first, and [`shell`] starts it.
+//! - [`play`], [`connect`], [`watch`] and [`request`]: a scenario's steps; [`mod@run`]: many scenarios side by side, against a
+//!   [`target`] at a [`host`]. [`greeting`] looks at that first, and [`shell`] starts it.
 //! - [`mutant`], [`change`], [`tamper`] and [`proof`]: the broken servers with which the kit proves itself.
 //! - [`client`]: the kit turned round, which plays a server and judges a client.
 //! - [`report`], [`junit`], [`baseline`]: what comes out.
@@ -20,6 +20,7 @@ pub mod definitions;
 pub mod embedded;
 pub mod frame;
 mod greeting;
+pub mod host;
 pub mod junit;
 pub mod mutant;
 pub mod pattern;

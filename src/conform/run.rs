@@ -12,12 +12,13 @@ use tokio::{
 };
 
 use super::{
+    host::Host,
     mutant::Mutant,
     play::Player,
     scenario::Scenario,
     stage::{Stage, Stop, Touched},
     standing::{STANDING, fault},
-    target::{Host, Program, Server},
+    target::{Program, Server},
 };
 
 /// What the scenarios run against.

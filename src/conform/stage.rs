@@ -13,11 +13,11 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     change::{Armed, Edit, Select},
+    host::Host,
     mutant::Mutant,
     peer::{Frame, Peer, Raw},
     published::published,
     standing::{Fault, Seen, fault},
-    target::Host,
     value::{BadValue, Values},
 };
 

@@ -1,7 +1,7 @@
 //! Tools for people who work with frames: they check them, record them between any client and any server, play them
 //! again, and play a server from them.
 //!
-//! - [`line`]: one line of a recording, `schema/recording.json`; what all of them share.
+//! - [`mod@line`]: one line of a recording, `schema/recording.json`; what all of them share.
 //! - [`validate`]: a verdict on every line.
 //! - [`record`]: a proxy that writes down what goes through it.
 //! - [`replay`]: plays the client's side of a recording, and compares what the server says.
