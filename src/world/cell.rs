@@ -290,7 +290,10 @@ impl WorldCell {
                 let new = Desk { inbox, on_the_way: Arc::default() };
                 *desk = Some(new.clone());
                 if let Some(this) = self.this.upgrade() {
-                    tokio::spawn(actor::run(this, letters));
+                    tokio::spawn(async move {
+                        let _after = Clearing(this.clone());
+                        actor::run(this, letters).await;
+                    });
                 }
                 new
             }
@@ -306,5 +309,16 @@ impl WorldCell {
             *desk = None;
         }
         leave
+    }
+}
+
+/// Clears the desk when the actor is gone, however it went. What is sent at the moment in which an inbox is dropped can
+/// stay in the channel, and goes with its last sender: who waits for an answer would wait for as long as the desk has one.
+struct Clearing(Arc<WorldCell>);
+
+impl Drop for Clearing {
+    fn drop(&mut self) {
+        // Another actor may be there already. What it takes away is dropped when the desk is free again.
+        let _left = self.0.desk.lock().take_if(|desk| desk.inbox.is_closed());
     }
 }

@@ -1,8 +1,12 @@
 //! A world at work: storage, turns and subscribers, and what goes wrong between them.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{
     house::{House, Listener},
@@ -10,7 +14,7 @@ use super::{
 };
 use crate::{
     protocol::{ErrorCode, EventKind, IdempotencyKey, WritableStatus},
-    world::{Answer, Command, Filter, Outcome, Settings},
+    world::{Answer, Command, Filter, Outcome, Settings, WorldCell},
 };
 
 fn everything() -> Filter {
@@ -316,5 +320,23 @@ async fn everybody_hears_everything_once() {
         }
         assert!(heard.windows(2).all(|pair| pair[0] == pair[1]));
         assert!(!house.cell().is_busy().await);
+    }
+}
+
+/// Some are told by the actor, some by the dropped inbox, and some send at the moment in which that is dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_asks_a_world_that_is_being_closed_is_told() {
+    let house = House::talkative(Settings::default()).await;
+    let services = &house.worlds.services;
+    let entry = services.log.world(house.cell().id).await.unwrap().unwrap();
+    for _ in 0..300 {
+        let cell = WorldCell::new(entry.clone(), house.cell().name.clone(), services.clone());
+        cell.view().await.unwrap();
+        let ask_on = |cell: Arc<WorldCell>| async move { while cell.view().await.is_ok() {} };
+        let asking: Vec<_> = (0..4).map(|_| tokio::spawn(ask_on(cell.clone()))).collect();
+        cell.close().await;
+        for told in asking {
+            timeout(Duration::from_secs(20), told).await.expect("an answer").unwrap();
+        }
     }
 }
